@@ -1,0 +1,25 @@
+# hoist_layer(<name> SOURCES a.cc ... [DEPS layer ...] [LIBS lib ...]): one static library per folder of src/.
+# DEPS are the layers below it; docs/layers.txt is the table that tests/structure checks every include against.
+function(hoist_layer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_library(hoist_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(hoist_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(hoist_${name} PUBLIC hoist_${dep})
+  endforeach()
+  target_link_libraries(hoist_${name} PUBLIC ${ARG_LIBS})
+endfunction()
+
+# hoist_test(<name> SOURCES a.cc ... DEPS layer ...): one GoogleTest binary per layer, registered with ctest.
+function(hoist_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE HOIST_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                             HOIST_BINARY="${CMAKE_BINARY_DIR}/bin/hoist")
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(${name} PRIVATE hoist_${dep})
+  endforeach()
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gtest GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()
