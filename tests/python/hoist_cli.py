@@ -1,0 +1,19 @@
+"""Runs the hoist binary for the Python tests."""
+
+import json
+import subprocess
+
+
+def run(binary, *arguments, timeout=300):
+    """Returns standard output; a failure raises with what the binary said."""
+    done = subprocess.run([str(binary), *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+    if done.returncode != 0:
+        raise RuntimeError(f"{binary} {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def generate(binary, model, prompt, count, *extra):
+    """One greedy `hoist generate --json`, parsed."""
+    return json.loads(
+        run(binary, "generate", model, "-p", prompt, "-n", count, "--temperature", "0", "--json", *extra)
+    )
