@@ -1,0 +1,117 @@
+#include "ir/type.h"
+
+#include <charconv>
+
+#include "base/error.h"
+
+namespace hoist::ir {
+
+namespace {
+constexpr Format kFormats[] = {
+    {"q8_0", 32, 34},   {"q4_0", 32, 18},    {"q4_1", 32, 20},    {"q5_0", 32, 22},
+    {"q5_1", 32, 24},   {"q4_k", 256, 144},  {"q5_k", 256, 176},  {"q6_k", 256, 210},
+};
+}  // namespace
+
+const Format* find_format(Symbol name) {
+  for (const Format& f : kFormats)
+    if (name.name() == f.name) return &f;
+  return nullptr;
+}
+
+int Type::find(Axis axis) const {
+  for (int i = 0; i < dims.size(); ++i)
+    if (dims[i].axis == axis) return i;
+  return -1;
+}
+
+int64_t Type::size_of(Axis axis) const {
+  int i = find(axis);
+  HOIST_CHECK(i >= 0, "no axis " + axis.str() + " in " + to_string(*this));
+  return dims[i].size;
+}
+
+int64_t Type::elements() const {
+  int64_t n = 1;
+  for (const Dim& d : dims) n *= d.size;
+  return n;
+}
+
+int64_t Type::bytes() const {
+  if (format.empty()) return elements() * dtype_size(dtype);
+  const Format* f = find_format(format);
+  return elements() / f->block * f->bytes;
+}
+
+Type Type::without(Axis axis) const {
+  Type t = *this;
+  int i = find(axis);
+  HOIST_CHECK(i >= 0, "no axis " + axis.str() + " in " + to_string(*this));
+  t.dims.erase(i);
+  return t;
+}
+
+std::string to_string(const Type& type) {
+  std::string out(dtype_name(type.dtype));
+  if (!type.format.empty()) out += ":" + type.format.str();
+  out += '[';
+  for (int i = 0; i < type.rank(); ++i) {
+    if (i) out += ", ";
+    out += type.dims[i].axis.name();
+    out += '=';
+    out += std::to_string(type.dims[i].size);
+    if (type.dims[i].live) out += '?';
+  }
+  return out + ']';
+}
+
+Type parse_type(std::string_view text) {
+  auto bad = [&](const std::string& why) {
+    throw_invalid("type '" + std::string(text.substr(0, 80)) + "': " + why);
+  };
+  Type type;
+  size_t open = text.find('[');
+  if (open == std::string_view::npos || text.back() != ']') bad("expected dtype[axis=size, ...]");
+  std::string_view head = text.substr(0, open);
+  size_t colon = head.find(':');
+  if (colon != std::string_view::npos) {
+    type.format = Symbol(head.substr(colon + 1));
+    if (!find_format(type.format)) bad("unknown block format");
+    head = head.substr(0, colon);
+  }
+  auto dtype = dtype_from_name(head);
+  if (!dtype) bad("unknown element type");
+  type.dtype = *dtype;
+  std::string_view rest = text.substr(open + 1, text.size() - open - 2);
+  int64_t elements = 1;
+  while (!rest.empty()) {
+    size_t comma = rest.find(',');
+    std::string_view item = rest.substr(0, comma);
+    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
+    while (!item.empty() && item.front() == ' ') item.remove_prefix(1);
+    size_t equals = item.find('=');
+    if (equals == std::string_view::npos || equals == 0) bad("expected axis=size");
+    Dim dim;
+    std::string_view name = item.substr(0, equals), size = item.substr(equals + 1);
+    if (name.size() > 128 || name.find_first_of(" \t\"'[](){}%@:?") != std::string_view::npos) bad("bad axis name");
+    dim.axis = Symbol(name);
+    if (!size.empty() && size.back() == '?') {
+      dim.live = true;
+      size.remove_suffix(1);
+    }
+    auto r = std::from_chars(size.data(), size.data() + size.size(), dim.size);
+    if (r.ec != std::errc() || r.ptr != size.data() + size.size() || dim.size < 0) bad("bad size");
+    if (type.has(dim.axis)) bad("axis " + dim.axis.str() + " appears twice");
+    if (type.rank() == Dims::capacity()) bad("more than 8 axes");
+    if (dim.size > 0 && elements > (int64_t{1} << 59) / dim.size) bad("too large");
+    elements *= dim.size;
+    type.dims.push_back(dim);
+  }
+  if (!type.format.empty()) {
+    const Format* f = find_format(type.format);
+    if (type.rank() == 0 || type.dims.back().size % f->block) bad("innermost axis is not a whole number of blocks");
+  }
+  return type;
+}
+
+}  // namespace hoist::ir
