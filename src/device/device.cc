@@ -1,0 +1,72 @@
+#include "device/device.h"
+
+#include <sys/mman.h>
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace hoist::device {
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(owner_, other.owner_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (!owner_) return;
+  owner_->stats_.bytes_now -= bytes_;
+  owner_->unmap(data_, bytes_);
+}
+
+Buffer Device::allocate(int64_t bytes) {
+  if (bytes == 0) return {};
+  std::byte* data = bytes > 0 ? map(bytes) : nullptr;
+  if (!data)
+    throw Error(ErrorCode::kResourceExhausted,
+                std::string(name()) + " device: cannot allocate " + std::to_string(bytes) + " bytes");
+  stats_.bytes_now += bytes;
+  stats_.bytes_peak = std::max(stats_.bytes_peak, stats_.bytes_now);
+  ++stats_.allocations;
+  return Buffer(data, bytes, this);
+}
+
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  const char* name() const override { return "cpu"; }
+
+ protected:
+  std::byte* map(int64_t bytes) override {
+    void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
+  }
+  void unmap(std::byte* data, int64_t bytes) override { munmap(data, static_cast<size_t>(bytes)); }
+};
+
+class NullDevice final : public Device {
+ public:
+  const char* name() const override { return "null"; }
+  bool computes() const override { return false; }
+
+ protected:
+  std::byte* map(int64_t bytes) override {
+    std::byte* p = reinterpret_cast<std::byte*>(next_);
+    next_ += (static_cast<uint64_t>(bytes) + 4095) / 4096 * 4096;
+    return p;
+  }
+  void unmap(std::byte*, int64_t) override {}
+
+ private:
+  uint64_t next_ = 4096;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device() { return std::make_unique<CpuDevice>(); }
+std::unique_ptr<Device> make_null_device() { return std::make_unique<NullDevice>(); }
+
+}  // namespace hoist::device
