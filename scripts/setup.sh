@@ -95,14 +95,8 @@ configure() {
   fi
 }
 
-build() {
-  if [ "$(ninja -C build -n 2>/dev/null | tail -n 1)" = "ninja: no work to do." ]; then return 0; fi
-  echo "Building"
-  ninja -C build
-}
-
 mkdir -p build
 [ "$packages" = no ] || install_packages
 [ "$full" = no ] || make_python_environment
 configure
-build
+ninja -C build
