@@ -84,6 +84,12 @@ struct GradContext {
   std::span<const ValueId> dresults;
   std::span<const uint8_t> wanted;  // per operand: does anyone need it?
   std::vector<ValueId> doperands;   // filled with kNoValue beforehand
+  // The dtype an operand's gradient should have: f32 for 16-bit trainable states, else the operand's own (empty:
+  // always the operand's own).
+  std::span<const DType> grad_dtypes = {};
+  DType grad_dtype(int i) const {
+    return grad_dtypes.empty() ? op.operands[static_cast<size_t>(i)].dtype : grad_dtypes[static_cast<size_t>(i)];
+  }
   void set(int i, ValueId d) { doperands[i] = d; }
   bool wants(int i) const { return wanted[i] != 0; }
 };

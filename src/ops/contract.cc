@@ -59,7 +59,7 @@ void gradient(GradContext& g) {
   for (int i = 0; i < 2; ++i) {
     if (!g.wants(i)) continue;
     const Type& t = g.op.operands[static_cast<size_t>(i)];
-    g.set(i, contract(g.b, g.dresults[0], g.operands[static_cast<size_t>(1 - i)], axes_of(t), t.dtype));
+    g.set(i, contract(g.b, g.dresults[0], g.operands[static_cast<size_t>(1 - i)], axes_of(t), g.grad_dtype(i)));
   }
 }
 
