@@ -1,5 +1,6 @@
 #include "ops/contract.h"
 
+#include "ir/graph.h"
 #include "ops/elementwise.h"
 #include "ops/monoids.h"
 
@@ -21,15 +22,19 @@ void infer(const OpView& view, std::vector<Type>& results) {
   const ContractAttrs& a = view.attrs_as<ContractAttrs>();
   const Type &x = view.operands[0], &y = view.operands[1];
   ir::expect(view, is_float(x.dtype) && is_float(y.dtype) && is_float(a.to), "expected float tensors");
-  ir::expect(view, (x.dtype == DType::f64) == (y.dtype == DType::f64) && (x.dtype == DType::f64) == (a.to == DType::f64),
-             "f64 does not mix with other types");
+  ir::expect(
+      view,
+      (x.dtype == DType::f64) == (y.dtype == DType::f64) && (x.dtype == DType::f64) == (a.to == DType::f64),
+      "f64 does not mix with other types");
   for (const ir::Dim& d : x.dims) {
     int j = y.find(d.axis);
-    if (j >= 0) ir::expect(view, y.dims[j].size == d.size && y.dims[j].live == d.live, "a shared axis differs in size");
+    if (j >= 0)
+      ir::expect(view, y.dims[j].size == d.size && y.dims[j].live == d.live, "a shared axis differs in size");
     if (j < 0) ir::expect(view, a.out.contains(d.axis), "an axis of x is neither shared nor in the result");
   }
   for (const ir::Dim& d : y.dims)
-    if (!x.has(d.axis)) ir::expect(view, a.out.contains(d.axis), "an axis of y is neither shared nor in the result");
+    if (!x.has(d.axis))
+      ir::expect(view, a.out.contains(d.axis), "an axis of y is neither shared nor in the result");
   Type t;
   t.dtype = a.to;
   for (ir::Axis axis : a.out) {
@@ -59,7 +64,8 @@ void gradient(GradContext& g) {
   for (int i = 0; i < 2; ++i) {
     if (!g.wants(i)) continue;
     const Type& t = g.op.operands[static_cast<size_t>(i)];
-    g.set(i, contract(g.b, g.dresults[0], g.operands[static_cast<size_t>(1 - i)], axes_of(t), g.grad_dtype(i)));
+    g.set(i,
+          contract(g.b, g.dresults[0], g.operands[static_cast<size_t>(1 - i)], axes_of(t), g.grad_dtype(i)));
   }
 }
 
@@ -75,13 +81,18 @@ void examples(std::vector<Example>& out) {
   auto add = [&](const char* note, ir::Dims x, ir::Dims y, AxisList to) {
     out.push_back({note, Attrs::of(ContractAttrs{to, DType::f32}), {f32(x), f32(y)}});
   };
-  add("linear layer, weight [out, in]", {{"tokens", 5}, {"model", 12}}, {{"ffn", 7}, {"model", 12}}, {"tokens", "ffn"});
-  add("split heads", {{"tokens", 5}, {"model", 12}}, {{"heads", 2}, {"head_dim", 4}, {"model", 12}}, {"tokens", "heads", "head_dim"});
-  add("merge heads", {{"tokens", 5}, {"heads", 2}, {"head_dim", 4}}, {{"model", 12}, {"heads", 2}, {"head_dim", 4}}, {"tokens", "model"});
+  add("linear layer, weight [out, in]", {{"tokens", 5}, {"model", 12}}, {{"ffn", 7}, {"model", 12}},
+      {"tokens", "ffn"});
+  add("split heads", {{"tokens", 5}, {"model", 12}}, {{"heads", 2}, {"head_dim", 4}, {"model", 12}},
+      {"tokens", "heads", "head_dim"});
+  add("merge heads", {{"tokens", 5}, {"heads", 2}, {"head_dim", 4}},
+      {{"model", 12}, {"heads", 2}, {"head_dim", 4}}, {"tokens", "model"});
   add("weight [in, out]", {{"tokens", 5}, {"model", 12}}, {{"model", 12}, {"ffn", 7}}, {"tokens", "ffn"});
   add("weight gradient", {{"tokens", 5}, {"ffn", 7}}, {{"tokens", 5}, {"model", 12}}, {"ffn", "model"});
-  add("two batch axes", {{"batch", 2}, {"seq", 3}, {"model", 6}}, {{"ffn", 5}, {"model", 6}}, {"batch", "seq", "ffn"});
-  add("attention scores: batched, interleaved axes", {{"q", 4}, {"heads", 2}, {"d", 6}}, {{"k", 5}, {"heads", 2}, {"d", 6}}, {"q", "heads", "k"});
+  add("two batch axes", {{"batch", 2}, {"seq", 3}, {"model", 6}}, {{"ffn", 5}, {"model", 6}},
+      {"batch", "seq", "ffn"});
+  add("attention scores: batched, interleaved axes", {{"q", 4}, {"heads", 2}, {"d", 6}},
+      {{"k", 5}, {"heads", 2}, {"d", 6}}, {"q", "heads", "k"});
   add("triangle update", {{"i", 4}, {"k", 5}, {"c", 3}}, {{"j", 4}, {"k", 5}, {"c", 3}}, {"i", "j", "c"});
   add("outer product", {{"i", 4}}, {{"j", 5}}, {"i", "j"});
   add("dot product", {{"i", 9}}, {{"i", 9}}, {});
@@ -100,6 +111,8 @@ const OpDef kContract = [] {
 ValueId contract(Builder& b, ValueId x, ValueId y, const AxisList& out, DType to) {
   return b.emit1(kContract, Attrs::of(ContractAttrs{out, to}), {x, y});
 }
-ValueId contract(Builder& b, ValueId x, ValueId y, const AxisList& out) { return contract(b, x, y, out, b.type(x).dtype); }
+ValueId contract(Builder& b, ValueId x, ValueId y, const AxisList& out) {
+  return contract(b, x, y, out, b.type(x).dtype);
+}
 
 }  // namespace hoist::ops

@@ -2,12 +2,13 @@
 //
 //   [tokens, model] x [heads, head_dim, model] -> [tokens, heads, head_dim]
 //
-// Axes in both operands and the result are batch axes; in both operands only: contracted; in one operand and the
-// result: free. An axis in one operand only is an error (reduce it first). Lowered to a (batched) GEMM.
-// Accumulates in f32 (f64 for f64 operands); operands may be f32, bf16 or f16 in any mix; the result has dtype `to`.
+// Axes in both operands and the result are batch axes; in both operands only: contracted; in one operand and
+// the result: free. An axis in one operand only is an error (reduce it first). Lowered to a (batched) GEMM.
+// Accumulates in f32 (f64 for f64 operands); operands may be f32, bf16 or f16 in any mix; the result has
+// dtype `to`.
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 

@@ -1,5 +1,6 @@
 #include "ops/elementwise.h"
 
+#include "ir/graph.h"
 #include "ops/reduce.h"
 
 namespace hoist::ops {
@@ -20,7 +21,8 @@ void map_rules(const OpView& view, std::vector<ir::AxisRule>& out) { RuleBuilder
 
 void infer_unary(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 1);
-  ir::expect(view, is_float(view.operands[0].dtype) && view.operands[0].format.empty(), "expected a dense float tensor");
+  ir::expect(view, is_float(view.operands[0].dtype) && view.operands[0].format.empty(),
+             "expected a dense float tensor");
   results.push_back(view.operands[0]);
 }
 
@@ -37,7 +39,8 @@ bool subset(const Type& small, const Type& large) {
 Type broadcast_type(const OpView& view) {
   ir::expect_operands(view, 2);
   const Type &x = view.operands[0], &y = view.operands[1];
-  ir::expect(view, x.dtype == y.dtype && x.format.empty() && y.format.empty(), "expected two dense tensors of one dtype");
+  ir::expect(view, x.dtype == y.dtype && x.format.empty() && y.format.empty(),
+             "expected two dense tensors of one dtype");
   bool y_in_x = subset(y, x), x_in_y = subset(x, y);
   ir::expect(view, y_in_x || x_in_y, "one operand's axes must be a subset of the other's");
   return y_in_x ? x : y;
@@ -63,7 +66,8 @@ void unary_examples(std::vector<Example>& out) {
 }
 
 void binary_examples(std::vector<Example>& out) {
-  Type m(DType::f32, example_dims()), row(DType::f32, {{"cols", 7}}), col(DType::f32, {{"rows", 5}}), s(DType::f32, {});
+  Type m(DType::f32, example_dims()), row(DType::f32, {{"cols", 7}}), col(DType::f32, {{"rows", 5}}),
+      s(DType::f32, {});
   out.push_back({"same axes", Attrs::of(NoAttrs{}), {{m}, {m, Fill::kPositive}}});
   out.push_back({"row broadcast", Attrs::of(NoAttrs{}), {{m}, {row, Fill::kPositive}}});
   out.push_back({"column broadcast", Attrs::of(NoAttrs{}), {{col}, {m, Fill::kPositive}}});
@@ -72,7 +76,8 @@ void binary_examples(std::vector<Example>& out) {
 
 using Gradient = void (*)(GradContext&);
 
-OpDef unary(std::string_view name, Gradient gradient, void (*examples)(std::vector<Example>&), const char* no_gradient = nullptr) {
+OpDef unary(std::string_view name, Gradient gradient, void (*examples)(std::vector<Example>&),
+            const char* no_gradient = nullptr) {
   OpDef op{name, ir::attrs_info<NoAttrs>(), infer_unary, map_rules};
   op.gradient = gradient;
   op.no_gradient = no_gradient;
@@ -91,18 +96,23 @@ OpDef binary(std::string_view name, Gradient gradient, const char* no_gradient =
 }
 
 // Hands each wanted operand its gradient, summed over the axes it was broadcast along.
-void set_reduced(GradContext& g, int i, ValueId d) { g.set(i, reduce_to(g.b, d, g.op.operands[static_cast<size_t>(i)])); }
+void set_reduced(GradContext& g, int i, ValueId d) {
+  g.set(i, reduce_to(g.b, d, g.op.operands[static_cast<size_t>(i)]));
+}
 
 }  // namespace
 
-const OpDef kNeg = unary("neg", [](GradContext& g) { g.set(0, neg(g.b, g.dresults[0])); }, unary_examples<Fill::kNormal>);
-const OpDef kExp = unary("exp", [](GradContext& g) { g.set(0, mul(g.b, g.dresults[0], g.results[0])); },
-                         unary_examples<Fill::kNormal>);
-const OpDef kLog = unary("log", [](GradContext& g) { g.set(0, div(g.b, g.dresults[0], g.operands[0])); },
-                         unary_examples<Fill::kPositive>);
-const OpDef kSqrt = unary("sqrt",
-                          [](GradContext& g) { g.set(0, div(g.b, affine(g.b, g.dresults[0], 0.5), g.results[0])); },
-                          unary_examples<Fill::kPositive>);
+const OpDef kNeg = unary(
+    "neg", [](GradContext& g) { g.set(0, neg(g.b, g.dresults[0])); }, unary_examples<Fill::kNormal>);
+const OpDef kExp = unary(
+    "exp", [](GradContext& g) { g.set(0, mul(g.b, g.dresults[0], g.results[0])); },
+    unary_examples<Fill::kNormal>);
+const OpDef kLog = unary(
+    "log", [](GradContext& g) { g.set(0, div(g.b, g.dresults[0], g.operands[0])); },
+    unary_examples<Fill::kPositive>);
+const OpDef kSqrt = unary(
+    "sqrt", [](GradContext& g) { g.set(0, div(g.b, affine(g.b, g.dresults[0], 0.5), g.results[0])); },
+    unary_examples<Fill::kPositive>);
 const OpDef kRsqrt = unary(
     "rsqrt",
     [](GradContext& g) {
@@ -111,7 +121,8 @@ const OpDef kRsqrt = unary(
     },
     unary_examples<Fill::kPositive>);
 const OpDef kReciprocal = unary(
-    "reciprocal", [](GradContext& g) { g.set(0, neg(g.b, mul(g.b, g.dresults[0], square(g.b, g.results[0])))); },
+    "reciprocal",
+    [](GradContext& g) { g.set(0, neg(g.b, mul(g.b, g.dresults[0], square(g.b, g.results[0])))); },
     unary_examples<Fill::kPositive>);
 const OpDef kSquare = unary(
     "square", [](GradContext& g) { g.set(0, affine(g.b, mul(g.b, g.dresults[0], g.operands[0]), 2)); },
@@ -145,9 +156,12 @@ const OpDef kIsFinite = unary("is_finite", nullptr, unary_examples<Fill::kNormal
 
 const OpDef kAffine = [] {
   OpDef op{"affine", ir::attrs_info<AffineAttrs>(), infer_unary, map_rules};
-  op.gradient = [](GradContext& g) { g.set(0, affine(g.b, g.dresults[0], g.op.attrs_as<AffineAttrs>().scale)); };
+  op.gradient = [](GradContext& g) {
+    g.set(0, affine(g.b, g.dresults[0], g.op.attrs_as<AffineAttrs>().scale));
+  };
   op.examples = [](std::vector<Example>& out) {
-    out.push_back({"scale and shift", Attrs::of(AffineAttrs{-1.5, 0.25}), {{Type(DType::f32, example_dims())}}});
+    out.push_back(
+        {"scale and shift", Attrs::of(AffineAttrs{-1.5, 0.25}), {{Type(DType::f32, example_dims())}}});
   };
   op.elementwise = true;
   return op;
@@ -169,7 +183,8 @@ const OpDef kCast = [] {
     out.push_back({"to f64", Attrs::of(CastAttrs{DType::f64}), {{t}}});
     // Rounding is a staircase: finite differences of it say nothing.
     out.push_back({"to bf16", Attrs::of(CastAttrs{DType::bf16}), {{t}}, "rounding is piecewise constant"});
-    out.push_back({"from i32", Attrs::of(CastAttrs{DType::f32}), {{t.with_dtype(DType::i32), Fill::kIndex, 100}}});
+    out.push_back(
+        {"from i32", Attrs::of(CastAttrs{DType::f32}), {{t.with_dtype(DType::i32), Fill::kIndex, 100}}});
   };
   return op;
 }();
@@ -210,7 +225,8 @@ const OpDef kSelect = [] {
            [](const OpView& view, std::vector<Type>& results) {
              ir::expect_operands(view, 3);
              ir::expect(view, view.operands[1] == view.operands[2], "expected x and y of one type");
-             ir::expect(view, view.operands[0].dims == view.operands[1].dims && is_float(view.operands[0].dtype),
+             ir::expect(view,
+                        view.operands[0].dims == view.operands[1].dims && is_float(view.operands[0].dtype),
                         "expected a float condition with the axes of x");
              ir::expect(view, is_float(view.operands[1].dtype), "expected float tensors");
              results.push_back(view.operands[1]);

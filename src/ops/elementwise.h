@@ -1,8 +1,8 @@
-// Elementwise ops. Binary ops broadcast by axis name: one operand's axes must be a subset, in the same order, of
-// the other's. Every axis is `map`; sub-f32 floats are computed in f32 and rounded once.
+// Elementwise ops. Binary ops broadcast by axis name: one operand's axes must be a subset, in the same order,
+// of the other's. Every axis is `map`; sub-f32 floats are computed in f32 and rounded once.
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 
@@ -59,7 +59,7 @@ ValueId select(Builder& b, ValueId cond, ValueId x, ValueId y);
 // Sums `x` over the axes that `like` lacks: the gradient of broadcasting.
 ValueId reduce_to(Builder& b, ValueId x, const ir::Type& like);
 
-extern const ir::OpDef kNeg, kExp, kLog, kSqrt, kRsqrt, kReciprocal, kSquare, kTanh, kErf, kSigmoid, kRelu, kIsFinite,
-    kAffine, kCast, kAdd, kSub, kMul, kDiv, kMaximum, kMinimum, kGreaterEqual, kEqual, kSelect;
+extern const ir::OpDef kNeg, kExp, kLog, kSqrt, kRsqrt, kReciprocal, kSquare, kTanh, kErf, kSigmoid, kRelu,
+    kIsFinite, kAffine, kCast, kAdd, kSub, kMul, kDiv, kMaximum, kMinimum, kGreaterEqual, kEqual, kSelect;
 
 }  // namespace hoist::ops

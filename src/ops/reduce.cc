@@ -1,5 +1,6 @@
 #include "ops/reduce.h"
 
+#include "ir/graph.h"
 #include "ops/elementwise.h"
 #include "ops/monoids.h"
 
@@ -19,7 +20,8 @@ namespace {
 
 void infer_reduce(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 1);
-  ir::expect(view, is_float(view.operands[0].dtype) && view.operands[0].format.empty(), "expected a dense float tensor");
+  ir::expect(view, is_float(view.operands[0].dtype) && view.operands[0].format.empty(),
+             "expected a dense float tensor");
   Type t = view.operands[0];
   const AxisList& axes = view.attrs_as<ReduceAttrs>().axes;
   ir::expect(view, !axes.empty(), "expected at least one axis");
@@ -44,7 +46,8 @@ void reduce_examples(std::vector<Example>& out) {
   out.push_back({"all", Attrs::of(ReduceAttrs{{"a", "b", "c"}}), {{t}}});
 }
 
-OpDef reduction(std::string_view name, void (*rules)(const OpView&, std::vector<ir::AxisRule>&), void (*gradient)(GradContext&)) {
+OpDef reduction(std::string_view name, void (*rules)(const OpView&, std::vector<ir::AxisRule>&),
+                void (*gradient)(GradContext&)) {
   OpDef op{name, ir::attrs_info<ReduceAttrs>(), infer_reduce, rules};
   op.gradient = gradient;
   op.examples = reduce_examples;
@@ -73,11 +76,14 @@ const OpDef kBroadcastLike = [] {
              int at = 0;
              for (const ir::Dim& d : view.operands[1].dims)
                if (at < view.operands[0].rank() && view.operands[0].dims[at] == d) ++at;
-             ir::expect(view, at == view.operands[0].rank(), "the axes of x must be a subset of those of like, in order");
+             ir::expect(view, at == view.operands[0].rank(),
+                        "the axes of x must be a subset of those of like, in order");
              ir::expect(view, view.operands[0].format.empty(), "expected a dense tensor");
              results.push_back(Type(view.operands[0].dtype, view.operands[1].dims));
            },
-           [](const OpView& view, std::vector<ir::AxisRule>& out) { ir::RuleBuilder{view, out}.map_rest(); }};
+           [](const OpView& view, std::vector<ir::AxisRule>& out) {
+             ir::RuleBuilder{view, out}.map_rest();
+           }};
   op.gradient = [](GradContext& g) { g.set(0, reduce_to(g.b, g.dresults[0], g.op.operands[0])); };
   op.examples = [](std::vector<Example>& out) {
     Type t(DType::f32, {{"a", 4}, {"b", 5}, {"c", 6}});

@@ -1,7 +1,7 @@
 // Reductions over named axes, and their opposite.
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 

@@ -1,0 +1,54 @@
+// Mixture of experts without padding or dropping: sort the (token, choice) pairs by expert, contract each
+// expert's run of rows with its own weights, and gather back by `position` (ops/embedding.h). Counts are
+// data, so no expert has a capacity. Rows of expert e are the e-th run; rows past the last run belong to
+// nobody and give zeros.
+#pragma once
+
+#include "ir/graph.h"
+
+namespace hoist::ops {
+
+struct RouteSortAttrs {
+  Symbol expert_axis, row_axis;  // names of the results' axes
+  int64_t num_experts = 0;
+  int64_t base = 0;  // the first expert of this piece; pairs of other experts sort last and are not counted
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("expert_axis", self.expert_axis);
+    v("row_axis", self.row_axis);
+    v("num_experts", self.num_experts);
+    v("base", self.base);
+  }
+};
+struct RouteSortResults {
+  ir::ValueId source;    // i32 [rows = tokens * choices]: token * choices + choice of each row
+  ir::ValueId position;  // i32 [tokens, choices]: the row of each pair, the inverse of source
+  ir::ValueId counts;    // i32 [experts]
+};
+// experts i32 [tokens, choices]. Stable: rows are in order of expert, then of flat index.
+RouteSortResults route_sort(ir::Builder& b, ir::ValueId experts, const RouteSortAttrs& attrs);
+
+struct GroupedAttrs {
+  Symbol row_axis, expert_axis;
+  AxisList out;  // the result's axes after its first
+  DType to = DType::f32;
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("row_axis", self.row_axis);
+    v("expert_axis", self.expert_axis);
+    v("out", self.out);
+    v("to", self.to);
+  }
+};
+// x[rows, in...], w[experts, ...the axes in and out in any order], counts i32 [experts] -> [rows, out...]:
+// each row contracted over `in` with its expert's weights. Accumulates in f32 (f64 for f64).
+ir::ValueId grouped_contract(ir::Builder& b, ir::ValueId x, ir::ValueId w, ir::ValueId counts,
+                             const GroupedAttrs& attrs);
+// x[rows, a...], y[rows, b...], counts -> [experts, out...], `out` being a and b in any order: per expert,
+// the sum over its rows of the outer product; the gradient of grouped_contract's weights.
+ir::ValueId grouped_outer(ir::Builder& b, ir::ValueId x, ir::ValueId y, ir::ValueId counts,
+                          const GroupedAttrs& attrs);
+
+extern const ir::OpDef kRouteSort, kGroupedContract, kGroupedOuter;
+
+}  // namespace hoist::ops
