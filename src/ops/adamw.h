@@ -1,7 +1,7 @@
 // adamw: one optimizer step of one parameter, and sum_squares, the norm that clipping needs.
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 

@@ -13,7 +13,7 @@
 // 0, and lse = -inf (with sinks: the sink). Scores, probabilities and sums are f32 (f64 for f64).
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 

@@ -9,7 +9,7 @@
 // for f64).
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 

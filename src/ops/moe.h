@@ -4,7 +4,7 @@
 // nobody and give zeros.
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 

@@ -8,7 +8,7 @@
 // run in order, state' of one feeding state of the next. Decomposes to the parallel form, quadratic in S.
 #pragma once
 
-#include "ir/graph.h"
+#include "ir/op.h"
 
 namespace hoist::ops {
 
