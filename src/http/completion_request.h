@@ -1,0 +1,34 @@
+// The body of POST /v1/completions, checked whole before anything is generated.
+//
+// Promises: every field is either obeyed or refused by name; every number is in range; `user` and `metadata`
+// are the only fields without effect. A field we do not support is accepted at the value that means "off".
+// Source: OpenAI API reference, completions; top_k, min_p, repeat_penalty (or repetition_penalty) and
+// stream_options.continuous_usage_stats as other open servers name them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/completion_engine.h"
+
+namespace hoist::http {
+
+struct CompletionsCall {
+  static constexpr int64_t kMaxPrompts = 64;
+  static constexpr int64_t kMaxStops = 4;
+  static constexpr size_t kMaxStopBytes = 1024;
+
+  std::optional<std::string> model;
+  std::vector<CompletionRequest> sequences;  // one per prompt, in order; at least one
+  bool stream = false;
+  bool include_usage = false;           // stream: one more chunk with the sum
+  bool continuous_usage_stats = false;  // stream: every chunk has its choice's usage so far
+  bool echo = false;                    // text prompts only
+};
+
+// Throws ApiError(400) with the field in `param`.
+CompletionsCall parse_completions_call(std::string_view body, size_t max_bytes);
+
+}  // namespace hoist::http

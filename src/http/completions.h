@@ -1,0 +1,51 @@
+// The OpenAI-compatible API over a CompletionEngine.
+//
+//   POST /v1/completions       text completion, whole or streamed as server-sent events
+//   GET  /v1/models, /v1/models/{id}
+//   GET  /health               200 {"status":"ok"}; 503 while draining
+//   POST /v1/chat/completions  501: chat templates are not implemented
+//
+// Threading: routes run on the server's io thread; the engine's events are posted to it. The engine must
+// outlive the server's serve(), and so must this object.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "http/completion_engine.h"
+#include "http/completion_request.h"
+#include "http/server.h"
+
+namespace hoist::http {
+
+class ApiError;
+
+class CompletionsApi {
+ public:
+  CompletionsApi(CompletionEngine& engine, Server& server,
+                 size_t max_body_bytes = ServerOptions{}.max_body_bytes);
+  ~CompletionsApi();
+  void add_routes(Router& router);
+
+ private:
+  struct Job;
+  void complete(const Request& request, const ExchangePtr& exchange);
+  void submit_all(Job& job, CompletionsCall& call);
+  void on_event(uint64_t job_id, size_t index, CompletionEvent event);
+  void on_cancel(uint64_t job_id, CancelReason reason);
+  void fail(Job& job, const ApiError& error);
+  void finish(Job& job);
+  void cancel_sequences(const Job& job);
+  void check_model(const std::string& asked) const;
+
+  CompletionEngine& engine_;
+  Server& server_;
+  const Poster poster_;
+  const size_t max_body_bytes_;
+  const uint64_t id_seed_;
+  uint64_t next_job_ = 0;
+  std::unordered_map<uint64_t, std::unique_ptr<Job>> jobs_;  // answers under way
+};
+
+}  // namespace hoist::http
