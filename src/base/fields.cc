@@ -5,7 +5,19 @@
 
 #include "base/error.h"
 
-namespace hoist::fields_internal {
+namespace hoist {
+
+bool is_identifier(std::string_view s) {
+  if (s.empty() || s.size() > 128) return false;
+  for (size_t i = 0; i < s.size(); ++i) {
+    char c = s[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (!letter && !(i && ((c >= '0' && c <= '9') || c == '.'))) return false;
+  }
+  return true;
+}
+
+namespace fields_internal {
 
 namespace {
 
@@ -44,16 +56,6 @@ void parse_list(std::string_view field, std::string_view text, int capacity, Add
     if (end == std::string_view::npos) return;
     text.remove_prefix(end);
   }
-}
-
-bool is_identifier(std::string_view s) {
-  if (s.empty() || s.size() > 128) return false;
-  for (size_t i = 0; i < s.size(); ++i) {
-    char c = s[i];
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-    if (!letter && !(i && ((c >= '0' && c <= '9') || c == '.'))) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -100,6 +102,7 @@ void parse_value(std::string_view field, std::string_view text, AxisList& x) {
   parse_list(field, text, AxisList::capacity(), [&](std::string_view item) {
     Symbol s;
     parse_value(field, item, s);
+    if (s.empty()) bad(field, item, "a name other than 'none'");
     x.push_back(s);
   });
 }
@@ -138,4 +141,5 @@ void reject_unused(const std::vector<KeyValue>& pairs) {
     if (!pair.used) throw_invalid("unknown attribute '" + std::string(pair.key.substr(0, 64)) + "'");
 }
 
-}  // namespace hoist::fields_internal
+}  // namespace fields_internal
+}  // namespace hoist

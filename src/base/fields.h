@@ -25,6 +25,9 @@
 
 namespace hoist {
 
+// [A-Za-z_][A-Za-z0-9_.]*, at most 128 characters: what a name in attributes and types may be.
+bool is_identifier(std::string_view text);
+
 using AxisList = InlineVec<Symbol, 8>;
 using IntList = InlineVec<int64_t, 8>;
 

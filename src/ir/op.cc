@@ -11,6 +11,8 @@ std::vector<Type> infer_types(const OpDef& op, const Attrs& attrs, std::span<con
   op.infer(view, results);
   HOIST_CHECK(!results.empty() && results.size() <= static_cast<size_t>(AxisRule::kMaxResults),
               std::string(op.name) + ": bad number of results");
+  for (const Type& t : results)
+    if (!within_limits(t)) op_error(view, "a result has more than 2^59 elements: " + to_string(t));
   return results;
 }
 
@@ -48,7 +50,8 @@ void op_error(const OpView& view, const std::string& message) {
 
 void expect_operands(const OpView& view, int count) {
   if (static_cast<int>(view.operands.size()) != count)
-    op_error(view, "expected " + std::to_string(count) + " operands, found " + std::to_string(view.operands.size()));
+    op_error(view, "expected " + std::to_string(count) + " operands, found " +
+                       std::to_string(view.operands.size()));
 }
 
 void expect(const OpView& view, bool condition, const char* message) {

@@ -1,4 +1,5 @@
-// Reads the text form of a graph. One line at a time, no recursion; anything unexpected is an Error with its line.
+// Reads the text form of a graph. One line at a time, no recursion; anything unexpected is an Error with its
+// line.
 #include <charconv>
 
 #include "base/error.h"
@@ -16,8 +17,8 @@ class LineReader {
   LineReader(std::string_view line, int number) : rest_(line), number_(number) {}
 
   [[noreturn]] void fail(const std::string& expected) const {
-    throw_invalid("graph text line " + std::to_string(number_) + ": found '" + std::string(rest_.substr(0, 40)) +
-                  "', expected " + expected);
+    throw_invalid("graph text line " + std::to_string(number_) + ": found '" +
+                  std::string(rest_.substr(0, 40)) + "', expected " + expected);
   }
   bool done() const { return rest_.empty(); }
   bool accept(std::string_view token) {
@@ -137,11 +138,12 @@ class Parser {
       results.push_back(line.value());
     }
     for (size_t i = 0; i < results.size(); ++i)
-      if (results[i] != static_cast<ValueId>(graph_.values.size() + i)) line.fail("consecutive value numbers");
+      if (results[i] != static_cast<ValueId>(graph_.values.size() + i))
+        line.fail("consecutive value numbers");
     line.want(" = ");
     std::string_view name = line.until("(");
     const OpDef* op = lookup_(name);
-    if (!op) throw_invalid("graph text: unknown op '" + std::string(name.substr(0, 64)) + "'");
+    if (!op) throw_invalid("unknown op '" + std::string(name.substr(0, 64)) + "'");
     line.want("(");
     std::vector<ValueId> operands;
     if (!line.accept(")")) {
@@ -163,8 +165,10 @@ class Parser {
     line.want(" : ");
     for (size_t i = 0; i < results.size(); ++i) {
       if (i) line.want(", ");
-      if (graph_.nodes.back().num_results != static_cast<int>(results.size())) line.fail("as many results as the op has");
-      if (!(line.type() == graph_.type(results[i]))) line.fail("the type the op infers, " + to_string(graph_.type(results[i])));
+      if (graph_.nodes.back().num_results != static_cast<int>(results.size()))
+        line.fail("as many results as the op has");
+      if (!(line.type() == graph_.type(results[i])))
+        line.fail("the type the op infers, " + to_string(graph_.type(results[i])));
     }
     if (!line.done()) line.fail("the end of the line");
   }

@@ -1,15 +1,17 @@
 #include "ir/type.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
+#include "base/fields.h"
 
 namespace hoist::ir {
 
 namespace {
 constexpr Format kFormats[] = {
-    {"q8_0", 32, 34},   {"q4_0", 32, 18},    {"q4_1", 32, 20},    {"q5_0", 32, 22},
-    {"q5_1", 32, 24},   {"q4_k", 256, 144},  {"q5_k", 256, 176},  {"q6_k", 256, 210},
+    {"q8_0", 32, 34}, {"q4_0", 32, 18},   {"q4_1", 32, 20},   {"q5_0", 32, 22},
+    {"q5_1", 32, 24}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
 };
 }  // namespace
 
@@ -51,6 +53,16 @@ Type Type::without(Axis axis) const {
   return t;
 }
 
+bool within_limits(const Type& type) {
+  int64_t n = 1;
+  for (const Dim& d : type.dims) {
+    if (d.size < 0) return false;
+    if (d.size > 1 && n > kMaxElements / d.size) return false;
+    n *= std::max<int64_t>(d.size, 1);
+  }
+  return n <= kMaxElements;
+}
+
 std::string to_string(const Type& type) {
   std::string out(dtype_name(type.dtype));
   if (!type.format.empty()) out += ":" + type.format.str();
@@ -83,7 +95,6 @@ Type parse_type(std::string_view text) {
   if (!dtype) bad("unknown element type");
   type.dtype = *dtype;
   std::string_view rest = text.substr(open + 1, text.size() - open - 2);
-  int64_t elements = 1;
   while (!rest.empty()) {
     size_t comma = rest.find(',');
     std::string_view item = rest.substr(0, comma);
@@ -93,7 +104,7 @@ Type parse_type(std::string_view text) {
     if (equals == std::string_view::npos || equals == 0) bad("expected axis=size");
     Dim dim;
     std::string_view name = item.substr(0, equals), size = item.substr(equals + 1);
-    if (name.size() > 128 || name.find_first_of(" \t\"'[](){}%@:?") != std::string_view::npos) bad("bad axis name");
+    if (!is_identifier(name) || name == "none") bad("bad axis name");
     dim.axis = Symbol(name);
     if (!size.empty() && size.back() == '?') {
       dim.live = true;
@@ -103,13 +114,13 @@ Type parse_type(std::string_view text) {
     if (r.ec != std::errc() || r.ptr != size.data() + size.size() || dim.size < 0) bad("bad size");
     if (type.has(dim.axis)) bad("axis " + dim.axis.str() + " appears twice");
     if (type.rank() == Dims::capacity()) bad("more than 8 axes");
-    if (dim.size > 0 && elements > (int64_t{1} << 59) / dim.size) bad("too large");
-    elements *= dim.size;
     type.dims.push_back(dim);
   }
+  if (!within_limits(type)) bad("too large");
   if (!type.format.empty()) {
     const Format* f = find_format(type.format);
-    if (type.rank() == 0 || type.dims.back().size % f->block) bad("innermost axis is not a whole number of blocks");
+    if (type.rank() == 0 || type.dims.back().size % f->block)
+      bad("innermost axis is not a whole number of blocks");
   }
   return type;
 }

@@ -63,8 +63,12 @@ struct Type {
 };
 
 std::string to_string(const Type& type);
-// Parses what to_string prints; throws Error(kInvalidArgument). Axes must be distinct; the total size of
-// a type is limited to 2^62 bytes.
+// Elements of a type, empty axes counted as one, so that no product of sizes overflows. parse_type and
+// infer_types hold every type to it.
+constexpr int64_t kMaxElements = int64_t{1} << 59;
+bool within_limits(const Type& type);
+// Parses what to_string prints; throws Error(kInvalidArgument). Axes must be distinct identifiers other than
+// `none`.
 Type parse_type(std::string_view text);
 
 }  // namespace hoist::ir
