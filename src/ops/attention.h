@@ -57,8 +57,9 @@ struct AttentionGradResults {
   ir::ValueId dq, dk, dv;
   ir::ValueId dbias = ir::kNoValue, dsinks = ir::kNoValue;
 };
-// Operands of attention, then o, lse, do, [dlse]; each gradient has the type of its operand. Probabilities
-// are recomputed from lse: nothing of size Q x K is kept.
+// Operands of attention, then o, lse, do, [dlse]. dq, dk, dv have the types of q, k, v; dbias and dsinks the
+// axes of their operands in f32 (f64 for f64). Probabilities are recomputed from lse: nothing of size Q x K
+// is kept.
 AttentionGradResults attention_grad(ir::Builder& b, const AttentionOperands& operands, ir::ValueId o,
                                     ir::ValueId lse, ir::ValueId d_o, ir::ValueId dlse, AttentionAttrs attrs);
 
