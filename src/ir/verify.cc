@@ -37,11 +37,14 @@ void verify(const Graph& g, Stage stage, bool (*has_kernel)(const void*, const O
       if (v.type.dims[i].live) illegal(g, nullptr, "a live axis must be outermost: " + to_string(v.type));
 
   // In-place ops consume a version of a state: it must not be read again afterwards.
+  // Views are the same storage under another name, so they are followed to their root.
   std::vector<uint8_t> consumed(g.values.size(), 0);
+  std::vector<ValueId> root(g.values.size());
+  for (size_t v = 0; v < root.size(); ++v) root[v] = static_cast<ValueId>(v);
   for (const Node& node : g.nodes) {
     for (ValueId v : node.operands) {
       if (v < 0 || v >= node.first_result) illegal(g, &node, "operand %" + std::to_string(v) + " is not defined before it");
-      if (consumed[v]) illegal(g, &node, "reads %" + std::to_string(v) + " after it was updated in place");
+      if (consumed[root[v]]) illegal(g, &node, "reads %" + std::to_string(v) + " after it was updated in place");
     }
     NodeTypes types(g, node);
     std::vector<Type> inferred = infer_types(*node.op, node.attrs, types.operands);
@@ -51,8 +54,9 @@ void verify(const Graph& g, Stage stage, bool (*has_kernel)(const void*, const O
       if (int j = node.op->in_place[i]; j >= 0) {
         if (j >= static_cast<int>(types.operands.size()) || types.operands[j].bytes() != types.results[i].bytes())
           illegal(g, &node, "in-place result and operand differ in size");
-        consumed[node.operands[j]] = 1;
+        consumed[root[node.operands[j]]] = 1;
       }
+    if (node.op->view) root[node.first_result] = root[node.operands[0]];
     if (node.op->collective && stage == Stage::kGlobal) illegal(g, &node, "collectives belong to one rank's graph");
     if (stage == Stage::kLowered && has_kernel && !node.op->view && !node.op->collective && !has_kernel(context, types.view))
       illegal(g, &node, "the backend has no kernel for it");
@@ -63,10 +67,10 @@ void verify(const Graph& g, Stage stage, bool (*has_kernel)(const void*, const O
     if (!(g.type(u.value) == g.type(g.states[u.state].value)))
       illegal(g, nullptr, "update of state '" + g.states[u.state].name + "' has type " + to_string(g.type(u.value)) +
                               ", expected " + to_string(g.type(g.states[u.state].value)));
-    if (consumed[u.value]) illegal(g, nullptr, "update of '" + g.states[u.state].name + "' was itself updated in place");
+    if (consumed[root[u.value]]) illegal(g, nullptr, "update of '" + g.states[u.state].name + "' was itself updated in place");
   }
   for (const Output& o : g.outputs)
-    if (consumed[o.value]) illegal(g, nullptr, "output '" + o.name + "' was updated in place");
+    if (consumed[root[o.value]]) illegal(g, nullptr, "output '" + o.name + "' was updated in place");
 }
 
 }  // namespace hoist::ir

@@ -1,0 +1,218 @@
+#include "runtime/executor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "ops/collectives.h"
+
+namespace hoist::runtime {
+
+using kernels::TensorView;
+
+Executor::Executor(const plan::Plan& plan, const ExecutorContext& context) : plan_(plan), context_(context) {
+  context_.states.declare(plan);
+  for (const plan::StateSlot& s : plan.states) state_data_.push_back(context_.states.data(s.name));
+  input_data_.assign(plan.inputs.size(), nullptr);
+  arena_ = context.shared_arena;
+  if (!arena_) arena_ = std::make_shared<device::Buffer>(context_.device.allocate(plan.arena_bytes));
+  HOIST_CHECK(arena_->bytes() >= plan.arena_bytes, "shared arena is too small for plan " + plan.name);
+  size_t most = 0;
+  for (const plan::Instruction& ins : plan.instructions) {
+    Call call{&ins, static_cast<int>(slots_.size()), static_cast<int>(ins.operands.size()),
+              static_cast<int>(ins.results.size())};
+    for (const plan::Tensor& t : ins.operands) slots_.push_back(make_slot(t));
+    for (const plan::Tensor& t : ins.results) slots_.push_back(make_slot(t));
+    most = std::max(most, ins.operands.size() + ins.results.size());
+    calls_.push_back(call);
+  }
+  for (const plan::OutputSlot& o : plan.outputs) output_slots_.push_back(make_slot(o.tensor));
+  for (const plan::InputSlot& i : plan.inputs) make_slot({{}, i.type});  // registers their live axes
+  scratch_.resize(most);
+}
+
+Executor::Slot Executor::make_slot(const plan::Tensor& tensor) {
+  Slot slot;
+  slot.ref = tensor.ref;
+  slot.view.dtype = tensor.type.dtype;
+  for (const ir::Dim& d : tensor.type.dims) slot.view.dims.push_back(d.size);
+  if (tensor.type.rank() > 0 && tensor.type.dims[0].live) {
+    const ir::Dim& d = tensor.type.dims[0];
+    for (size_t i = 0; i < lengths_.size(); ++i)
+      if (lengths_[i].first == d.axis) slot.live = static_cast<int>(i);
+    if (slot.live < 0) {
+      slot.live = static_cast<int>(lengths_.size());
+      lengths_.push_back({d.axis, d.size});
+      capacities_.push_back(d.size);
+    }
+    HOIST_CHECK(capacities_[static_cast<size_t>(slot.live)] == d.size, "live axis " + d.axis.str() + " has two capacities");
+  }
+  return slot;
+}
+
+void Executor::bind_input(std::string_view name, const void* data) {
+  for (size_t i = 0; i < plan_.inputs.size(); ++i)
+    if (plan_.inputs[i].name == name) {
+      input_data_[i] = static_cast<const std::byte*>(data);
+      return;
+    }
+  HOIST_CHECK(false, "plan " + plan_.name + " has no input '" + std::string(name) + "'");
+}
+
+void Executor::set_length(ir::Axis axis, int64_t length) {
+  for (size_t i = 0; i < lengths_.size(); ++i)
+    if (lengths_[i].first == axis) {
+      HOIST_CHECK(length >= 0 && length <= capacities_[i], "length of live axis " + axis.str() + " is out of range");
+      lengths_[i].second = length;
+      return;
+    }
+  HOIST_CHECK(false, "plan " + plan_.name + " has no live axis " + axis.str());
+}
+
+std::byte* Executor::address(const plan::Ref& ref, int iteration) const {
+  size_t index = static_cast<size_t>(ref.index + iteration * ref.index_step);
+  switch (ref.space) {
+    case plan::Space::kArena: return arena_->data() + ref.offset + iteration * ref.step;
+    case plan::Space::kState: return state_data_[index] + ref.offset;
+    case plan::Space::kInput: return const_cast<std::byte*>(input_data_[index]) + ref.offset;
+  }
+  return nullptr;
+}
+
+void Executor::run() {
+  for (size_t i = 0; i < input_data_.size(); ++i)
+    HOIST_CHECK(input_data_[i] != nullptr, "input '" + plan_.inputs[i].name + "' of plan " + plan_.name + " is not bound");
+  for (Slot& s : slots_)
+    if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
+  for (Slot& s : output_slots_)
+    if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
+
+  size_t next = 0;
+  const int n = static_cast<int>(calls_.size());
+  for (int at = 0; at < n;) {
+    if (next < plan_.repeats.size() && plan_.repeats[next].first == at) {
+      const plan::Repeat& r = plan_.repeats[next++];
+      for (int i = 0; i < r.count; ++i)
+        for (int k = 0; k < r.length; ++k) launch(calls_[static_cast<size_t>(at + k)], i);
+      at += r.length;
+    } else {
+      launch(calls_[static_cast<size_t>(at++)], 0);
+    }
+  }
+  ++stats_.runs;
+}
+
+void Executor::launch(Call& call, int iteration) {
+  const plan::Instruction& ins = *call.instruction;
+  const size_t total = static_cast<size_t>(call.operands + call.results);
+  bool empty = true;  // nothing to write: every result has no live elements
+  for (size_t i = 0; i < total; ++i) {
+    const Slot& s = slots_[static_cast<size_t>(call.first_slot) + i];
+    scratch_[i] = s.view;
+    scratch_[i].data = address(s.ref, iteration);
+    int64_t bytes = scratch_[i].elements() * dtype_size(scratch_[i].dtype);
+    bool result = static_cast<int>(i) >= call.operands;
+    if (result && bytes) empty = false;
+    (result ? stats_.bytes_written : stats_.bytes_read) += bytes;
+  }
+  ++stats_.launches;
+  if (empty) return;
+  int64_t start = context_.trace ? context_.trace->now() : 0;
+  const TensorView* operands = scratch_.data();
+  const TensorView* results = operands + call.operands;
+  if (ins.kernel) {
+    std::byte* workspace = ins.workspace_bytes ? address(ins.workspace, iteration) : nullptr;
+    ins.kernel->run({ins.attrs, {operands, static_cast<size_t>(call.operands)}, {results, static_cast<size_t>(call.results)},
+                     ins.prepared, workspace, context_.pool});
+  } else if (context_.device.computes()) {
+    if (ins.op)
+      collective(ins, operands, results);
+    else
+      std::memcpy(results[0].data, operands[0].data,
+                  static_cast<size_t>(operands[0].elements() * dtype_size(operands[0].dtype)));
+  }
+  if (context_.trace)
+    context_.trace->add(ins.op ? ins.op->name : "copy", ins.kernel ? ins.kernel->variant : "", ins.scope.name(), iteration, start);
+}
+
+namespace {
+
+// Pieces of a collective lie along one axis; unless it is outermost they are strided, so they are moved through a
+// buffer in which they are contiguous: [outer, pieces, inner] <-> [pieces, outer, inner].
+struct Pieces {
+  int64_t outer = 1, inner = 1;  // inner: bytes of one piece's row
+};
+
+void to_pieces(const std::byte* from, std::byte* to, const Pieces& p, int64_t count) {
+  for (int64_t o = 0; o < p.outer; ++o)
+    for (int64_t c = 0; c < count; ++c)
+      std::memcpy(to + (c * p.outer + o) * p.inner, from + (o * count + c) * p.inner, static_cast<size_t>(p.inner));
+}
+void from_pieces(const std::byte* from, std::byte* to, const Pieces& p, int64_t count) {
+  for (int64_t o = 0; o < p.outer; ++o)
+    for (int64_t c = 0; c < count; ++c)
+      std::memcpy(to + (o * count + c) * p.inner, from + (c * p.outer + o) * p.inner, static_cast<size_t>(p.inner));
+}
+
+// Rows of `size` elements along `axis` of a tensor.
+Pieces pieces_along(const ir::Type& type, ir::Axis axis, int64_t size) {
+  Pieces p;
+  int dim = type.find(axis);
+  for (int i = 0; i < dim; ++i) p.outer *= type.dims[i].size;
+  p.inner = size * dtype_size(type.dtype);
+  for (int i = dim + 1; i < type.rank(); ++i) p.inner *= type.dims[i].size;
+  return p;
+}
+
+comm::Reduction reduction(Symbol monoid) {
+  return monoid.name() == "max" ? comm::Reduction::kMax : comm::Reduction::kSum;
+}
+
+}  // namespace
+
+void Executor::collective(const plan::Instruction& ins, const TensorView* operands, const TensorView* results) {
+  auto group = [&](Symbol mesh) -> comm::Group& {
+    auto it = context_.groups.find(mesh.str());
+    HOIST_CHECK(it != context_.groups.end(), "no ranks for mesh dimension " + mesh.str());
+    return *it->second;
+  };
+  const TensorView &x = operands[0], &y = results[0];
+  const ir::Type &in = ins.operands[0].type, &out = ins.results[0].type;
+  if (ins.op == &ops::kAllReduce) {
+    const auto& a = ins.attrs.as<ops::AllReduceAttrs>();
+    group(a.mesh).all_reduce(x.data, y.data, x.elements(), x.dtype, reduction(a.monoid));
+  } else if (ins.op == &ops::kAllGather) {
+    const auto& a = ins.attrs.as<ops::GatherAttrs>();
+    Pieces p;
+    p.inner = in.bytes();
+    if (in.has(a.axis)) p = pieces_along(in, a.axis, in.size_of(a.axis));
+    std::vector<std::byte> buffer(static_cast<size_t>(out.bytes()));
+    group(a.mesh).all_gather(x.data, buffer.data(), in.bytes());
+    from_pieces(buffer.data(), y.data, p, a.ranks);
+  } else if (ins.op == &ops::kReduceScatter) {
+    const auto& a = ins.attrs.as<ops::ReduceScatterAttrs>();
+    std::vector<std::byte> buffer(static_cast<size_t>(in.bytes()));
+    to_pieces(x.data, buffer.data(), pieces_along(out, a.axis, out.size_of(a.axis)), a.ranks);
+    group(a.mesh).reduce_scatter(buffer.data(), y.data, out.elements(), out.dtype, reduction(a.monoid));
+  } else if (ins.op == &ops::kAllToAll) {
+    const auto& a = ins.attrs.as<ops::AllToAllAttrs>();
+    std::vector<std::byte> send(static_cast<size_t>(in.bytes())), receive(static_cast<size_t>(out.bytes()));
+    to_pieces(x.data, send.data(), pieces_along(in, a.split_axis, in.size_of(a.split_axis) / a.ranks), a.ranks);
+    group(a.mesh).all_to_all(send.data(), receive.data(), in.bytes() / a.ranks);
+    from_pieces(receive.data(), y.data, pieces_along(out, a.concat_axis, out.size_of(a.concat_axis) / a.ranks), a.ranks);
+  } else {
+    HOIST_CHECK(false, "unknown collective " + std::string(ins.op->name));
+  }
+}
+
+TensorView Executor::output(std::string_view name) const {
+  for (size_t i = 0; i < plan_.outputs.size(); ++i)
+    if (plan_.outputs[i].name == name) {
+      TensorView v = output_slots_[i].view;
+      v.data = address(output_slots_[i].ref, 0);
+      return v;
+    }
+  HOIST_CHECK(false, "plan " + plan_.name + " has no output '" + std::string(name) + "'");
+}
+
+}  // namespace hoist::runtime

@@ -1,0 +1,83 @@
+// Executor: runs a Plan. It allocates the arena once; a run takes no decisions and allocates nothing.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/threads.h"
+#include "comm/group.h"
+#include "device/device.h"
+#include "plan/plan.h"
+#include "runtime/state.h"
+#include "runtime/trace.h"
+
+namespace hoist::runtime {
+
+// Everything a plan needs to run on, handed in; nothing is global.
+struct ExecutorContext {
+  device::Device& device;
+  ThreadPool& pool;
+  StateStore& states;
+  std::map<std::string, comm::Group*> groups = {};  // by mesh dimension, for collectives
+  Trace* trace = nullptr;                           // records one row per instruction when set
+  // Several plans that never run at once may share one arena of the largest size; nullptr: its own.
+  std::shared_ptr<device::Buffer> shared_arena = nullptr;
+};
+
+struct RunStats {
+  int64_t runs = 0, launches = 0;
+  int64_t bytes_read = 0, bytes_written = 0;  // of operands and results, at their live lengths
+};
+
+class Executor {
+ public:
+  // Declares the plan's states in the store. The plan and everything in the context outlive the executor.
+  Executor(const plan::Plan& plan, const ExecutorContext& context);
+
+  // The caller's memory for an input, of its full capacity; read during run(). Every input must be bound.
+  void bind_input(std::string_view name, const void* data);
+  // This run's length of a live axis, 0..capacity (CHECK).
+  void set_length(ir::Axis axis, int64_t length);
+
+  // Runs the plan once. Kernels do not fail; a collective throws Error when another rank has failed.
+  void run();
+
+  // An output of the last run, cut to its live length. Valid until the next run (of any plan on the same arena).
+  kernels::TensorView output(std::string_view name) const;
+  const plan::Plan& plan() const { return plan_; }
+  const RunStats& stats() const { return stats_; }
+  int64_t arena_bytes() const { return arena_->bytes(); }
+
+ private:
+  struct Slot {
+    plan::Ref ref;
+    kernels::TensorView view;   // data filled per launch, dims[0] per run when live
+    int live = -1;              // index into lengths_
+  };
+  struct Call {
+    const plan::Instruction* instruction;
+    int first_slot, operands, results;
+  };
+  Slot make_slot(const plan::Tensor& tensor);
+  std::byte* address(const plan::Ref& ref, int iteration) const;
+  void launch(Call& call, int iteration);
+  void collective(const plan::Instruction& ins, const kernels::TensorView* operands, const kernels::TensorView* results);
+
+  const plan::Plan& plan_;
+  ExecutorContext context_;
+  std::shared_ptr<device::Buffer> arena_;
+  std::vector<std::byte*> state_data_;
+  std::vector<const std::byte*> input_data_;
+  std::vector<std::pair<ir::Axis, int64_t>> lengths_;  // live axis -> this run's length
+  std::vector<int64_t> capacities_;
+  std::vector<Slot> slots_;
+  std::vector<Call> calls_;
+  std::vector<Slot> output_slots_;
+  std::vector<kernels::TensorView> scratch_;
+  RunStats stats_;
+};
+
+}  // namespace hoist::runtime
