@@ -349,6 +349,7 @@ void Connection::write_some() {
                              self->written_ += n;
                              if (self->written_ < self->writing_.size()) return self->write_some();
                              self->writing_.clear();
+                             self->written_ = 0;
                              if (!self->out_.empty()) return self->pump();
                              if (self->phase_ == Phase::kAnswering && self->ended_) self->finish_answer();
                            });

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""The web page in a real browser: it streams, stops, shows errors, fits a phone and can be read in both themes.
+
+Usage: test_page.py HOIST_BINARY MODEL_FOLDER      (exit 77 when there is no chromedriver)
+"""
+
+import shutil
+import sys
+
+import browser
+import server_process
+
+MIN_CONTRAST = 4.5
+PROMPT = "Once upon a time"
+
+# Every visible text with its colour over the backgrounds behind it, as WCAG 2 reckons contrast.
+CONTRAST = """
+const parse = (color) => {
+  const n = color.match(/[\\d.]+/g).map(Number);
+  const scale = color.startsWith("color(") ? 255 : 1;
+  return [n[0] * scale, n[1] * scale, n[2] * scale, n.length > 3 ? n[3] : 1];
+};
+const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+const ground = (element) => {
+  const layers = [];
+  for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+  return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]);
+};
+const light = (c) => {
+  const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+const results = [];
+const add = (element, color, text) => {
+  const back = ground(element);
+  results.push([ratio(over(parse(color), back), back), text.trim().slice(0, 40)]);
+};
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+  const element = node.parentElement;
+  if (!node.data.trim() || !element.checkVisibility()) continue;
+  if (["SCRIPT", "STYLE", "NOSCRIPT"].includes(element.tagName)) continue;
+  add(element, getComputedStyle(element).color, node.data);
+}
+for (const field of document.querySelectorAll("input, textarea")) {
+  if (!field.checkVisibility()) continue;
+  const style = getComputedStyle(field);
+  if (field.id !== "text" && field.value && ["text", "number", "textarea"].includes(field.type))
+    add(field, style.color, field.value);  // #text is transparent: what is seen is its mirror
+  if (field.placeholder) add(field, getComputedStyle(field, "::placeholder").color, field.placeholder);
+}
+return results;
+"""
+
+LABELS = """
+return [...document.querySelectorAll("button, input, textarea, select")].filter((e) =>
+  !(e.labels && e.labels.length) && !e.getAttribute("aria-label") && !e.textContent.trim()).map((e) => e.outerHTML);
+"""
+
+failures = []
+
+
+def check(condition, what):
+    print(("ok      " if condition else "FAILED  ") + what)
+    if not condition:
+        failures.append(what)
+
+
+def idle(page):
+    page.wait("return document.getElementById('stop').hidden", "the end of the generation")
+
+
+def set_number(page, selector, value):
+    page.clear(selector)
+    page.type(selector, value)
+
+
+def check_streaming(page):
+    page.wait("return document.getElementById('model').textContent.includes('tokens of context')", "the model's name")
+    page.script("""
+      window.lengths = [];
+      new MutationObserver(() => window.lengths.push(document.getElementById("completion").textContent.length))
+        .observe(document.getElementById("mirror"), {childList: true, characterData: true, subtree: true});""")
+    set_number(page, "#max_tokens", "40")
+    page.type("#text", PROMPT)
+    page.press("control", "enter")
+    page.wait("return document.getElementById('completion').textContent.length > 0", "the first text")
+    idle(page)
+    lengths = sorted(set(page.script("return window.lengths")))
+    check(len(lengths) >= 4, f"the completion grew piece by piece ({len(lengths)} lengths seen)")
+    value = page.script("return document.getElementById('text').value")
+    check(value.startswith(PROMPT) and value == PROMPT + page.text("#completion"),
+          "prompt and completion together are the text of the field")
+    check(page.text("#count").split()[0].isdigit() and "tokens/s" in page.text("#speed"), "tokens and tokens/s are shown")
+    check("Done" in page.text("#status"), "the end is announced")
+    colors = page.script("""return ["before", "completion"].map(
+      (id) => getComputedStyle(document.getElementById(id)).color)""")
+    check(colors[0] != colors[1], "the completion has a colour of its own")
+    page.click("#retry")
+    idle(page)
+    check(page.text("#before") == PROMPT, "Retry starts from the same prompt")
+
+
+def check_stop(page):
+    set_number(page, "#max_tokens", "400")
+    page.click("#generate")
+    page.press("escape")
+    idle(page)
+    check(page.text("#status") in ("Stopped.", "Done: reached the token limit.", "Done: the text came to its end."),
+          "Esc ends the generation")
+
+
+def check_error(page):
+    check(page.console_errors() == [], "no console error")
+    set_number(page, "#temperature", "-1")
+    page.click("#generate")
+    page.wait("return !document.getElementById('error').hidden", "the error")
+    check("temperature" in page.text("#error"), "the server's error is shown")
+    check(page.script("return document.getElementById('temperature').getAttribute('aria-invalid')") == "true",
+          "the field to blame is marked")
+    others = [e for e in page.console_errors() if "400" not in e]
+    check(others == [], f"no console error but the answer 400 {others}")
+
+
+def check_width(page, width):
+    over = page.script("""
+      const root = document.scrollingElement;
+      return {page: root.scrollWidth - root.clientWidth, paper: document.getElementById("paper").scrollWidth
+        - document.getElementById("paper").clientWidth, width: innerWidth};""")
+    check(over["page"] <= 0 and over["paper"] <= 0 and over["width"] == width, f"no sideways scroll at {width} px {over}")
+
+
+def check_contrast(page, what):
+    results = page.script(CONTRAST)
+    worst = min(results)
+    check(len(results) > 20 and worst[0] >= MIN_CONTRAST,
+          f"contrast {what}: at least {worst[0]:.2f} over {len(results)} texts ({worst[1]!r})")
+
+
+def check_page(page, url):
+    page.size(1280, 800)
+    page.scheme("light")
+    page.open(url)
+    check_streaming(page)
+    check_stop(page)
+    check_error(page)
+    check(page.script(LABELS) == [], "every control has a label")
+    for width, height in ((1280, 800), (768, 1024), (360, 740)):
+        page.size(width, height)
+        page.script("document.getElementById('settings').open = true")
+        check_width(page, width)
+        for scheme in ("light", "dark"):
+            page.scheme(scheme)
+            check_contrast(page, f"{scheme}, {width} px")
+    page.click("#theme")
+    check(page.script("return document.documentElement.dataset.theme") == "light", "the toggle overrides the system")
+    check_contrast(page, "light by toggle")
+    page.open(url)
+    check(page.script("return document.getElementById('temperature').value") == "-1", "settings survive a reload")
+    check(page.script("return document.documentElement.dataset.theme") == "light", "the theme survives a reload")
+
+
+def main():
+    if not shutil.which("chromedriver"):
+        print("chromedriver is not installed, skipped")
+        return 77
+    with server_process.serving(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None) as url:
+        with browser.browser() as page:
+            check_page(page, url)
+    if failures:
+        print(f"{len(failures)} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
