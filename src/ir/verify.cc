@@ -50,7 +50,7 @@ void verify(const Graph& g, Stage stage, bool (*has_kernel)(const void*, const O
     std::vector<Type> inferred = infer_types(*node.op, node.attrs, types.operands);
     if (!(inferred.size() == types.results.size() && std::equal(inferred.begin(), inferred.end(), types.results.begin())))
       illegal(g, &node, "result types differ from what the op infers");
-    for (int i = 0; i < node.op->in_place.size(); ++i)
+    for (int i = 0; i < node.op->in_place.size() && i < node.num_results; ++i)
       if (int j = node.op->in_place[i]; j >= 0) {
         if (j >= static_cast<int>(types.operands.size()) || types.operands[j].bytes() != types.results[i].bytes())
           illegal(g, &node, "in-place result and operand differ in size");
