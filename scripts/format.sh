@@ -33,7 +33,7 @@ if ! "$formatter" --version | grep -q 'version 14\.'; then
   exit 77
 fi
 
-mapfile -d '' files < <(find src tests \( -name '*.h' -o -name '*.cc' -o -name '*.cu' \) -print0 | sort -z)
+mapfile -d '' files < <(find src tests \( -name '*.h' -o -name '*.inc' -o -name '*.cc' -o -name '*.cu' \) -print0 | sort -z)
 [ ${#files[@]} -gt 0 ] || exit 0
 if [ "$mode" = --fix ]; then
   "$formatter" -i "${files[@]}"
