@@ -22,8 +22,7 @@ struct FullAttrs {
 // No operands -> [axes]; a scalar when axes is empty.
 ir::ValueId full(ir::Builder& b, double value, DType dtype, const AxisList& axes = {},
                  const IntList& sizes = {});
-// x's axes and dtype (f32 for an integer x), filled with one value; x's elements are not read, live axes stay
-// live.
+// x's type, filled with one value; x's elements are not read, live axes stay live.
 ir::ValueId full_like(ir::Builder& b, double value, ir::ValueId x);
 ir::ValueId zeros_like(ir::Builder& b, ir::ValueId x);
 
