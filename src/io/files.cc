@@ -62,8 +62,8 @@ void remove_tree_below(const std::string& path, int levels) {
     if (::lstat(child.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
       if (levels == 0) throw_invalid(child + ": nested too deep to remove");
       remove_tree_below(child, levels - 1);
-    } else if (file_ops().unlink(child.c_str()) != 0 && errno != ENOENT) {
-      throw_io(child + ": cannot remove", errno);
+    } else {
+      remove_file(child);
     }
   }
   if (file_ops().rmdir(path.c_str()) != 0 && errno != ENOENT) throw_io(path + ": cannot remove", errno);
@@ -111,6 +111,10 @@ std::vector<std::string> list_dir(const std::string& path) {
   if (error) throw_io(path + ": cannot list", error);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+void remove_file(const std::string& path) {
+  if (file_ops().unlink(path.c_str()) != 0 && errno != ENOENT) throw_io(path + ": cannot remove", errno);
 }
 
 void remove_tree(const std::string& path) { remove_tree_below(path, 16); }

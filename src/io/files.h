@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace hoist::io {
@@ -34,6 +35,7 @@ std::vector<std::string> list_dir(const std::string& path);
 // Removes a folder of plain files (no sub-folders of sub-folders beyond 16 levels). Links are removed, not
 // followed.
 void remove_tree(const std::string& path);
+void remove_file(const std::string& path);  // absent is fine
 std::string join_path(std::string_view folder, std::string_view name);
 
 // Refuses, with kCorrupt led by `source`, any name that could leave its folder: empty, ".", "..", with a

@@ -157,21 +157,40 @@ void SafetensorsFile::read_as(const TensorInfo& tensor, DType dtype, void* desti
   }
 }
 
-SafetensorsWriter::SafetensorsWriter(std::string path, const std::vector<TensorSpec>& specs,
-                                     StringMap metadata) {
+std::vector<TensorInfo> canonical_layout(const std::vector<TensorSpec>& specs, const std::string& source) {
+  std::vector<TensorInfo> tensors;
   for (const TensorSpec& spec : specs) {
-    const StoredType* type = find_stored_type(spec.dtype);
     int64_t bytes = dtype_size(spec.dtype);
     for (int64_t dim : spec.shape)
       if (dim < 0 || __builtin_mul_overflow(bytes, dim, &bytes))
-        throw_invalid(fmt::format("{}: {}: shape [{}] is no size of a tensor", path, spec.name,
+        throw_invalid(fmt::format("{}: {}: shape [{}] is no size of a tensor", source, spec.name,
                                   fmt::join(spec.shape, ", ")));
-    tensors_.push_back({spec.name, std::string(type->name), spec.dtype, spec.shape, 0, bytes});
+    tensors.push_back(
+        {spec.name, std::string(safetensors_dtype_name(spec.dtype)), spec.dtype, spec.shape, 0, bytes});
   }
-  std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
+  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     const StoredType *s = find_stored_type(*a.dtype), *t = find_stored_type(*b.dtype);
     return s != t ? s > t : a.name < b.name;
   });
+  int64_t at = 0;
+  std::vector<std::string_view> names;
+  for (TensorInfo& tensor : tensors) {
+    tensor.begin = at;
+    if (tensor.name == "__metadata__" || __builtin_add_overflow(at, tensor.end, &at))
+      throw_invalid(fmt::format("{}: tensor {} cannot be stored", source, json_quote(tensor.name)));
+    tensor.end = at;
+    names.push_back(tensor.name);
+  }
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end())
+    throw_invalid(fmt::format("{}: tensor {} is declared twice", source, json_quote(*twice)));
+  return tensors;
+}
+
+SafetensorsWriter::SafetensorsWriter(std::string path, const std::vector<TensorSpec>& specs,
+                                     StringMap metadata)
+    : tensors_(canonical_layout(specs, path)) {
   metadata.emplace("format", "pt");
   std::string header = "{\"__metadata__\":{";
   for (bool first = true; const auto& [key, value] : metadata) {
@@ -179,21 +198,11 @@ SafetensorsWriter::SafetensorsWriter(std::string path, const std::vector<TensorS
     first = false;
   }
   header += '}';
-  int64_t at = 0;
-  std::vector<std::string_view> names;
-  for (TensorInfo& tensor : tensors_) {
-    if (tensor.name == "__metadata__" || __builtin_add_overflow(at, tensor.end, &tensor.end))
-      throw_invalid(fmt::format("{}: {}: cannot be stored", path, tensor.name));
-    tensor.begin = std::exchange(at, tensor.end);
-    names.push_back(tensor.name);
+  for (const TensorInfo& tensor : tensors_)
     header += fmt::format(",{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
                           json_quote(tensor.name), tensor.dtype_text, fmt::join(tensor.shape, ","),
                           tensor.begin, tensor.end);
-  }
   header += '}';
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) throw_invalid(fmt::format("{}: tensor {} is declared twice", path, *twice));
   header.resize((header.size() + 7) / 8 * 8, ' ');
   if (header.size() > static_cast<size_t>(SafetensorsFile::kMaxHeaderBytes))
     throw_invalid(fmt::format("{}: header of {} bytes, readers take at most {}", path, header.size(),

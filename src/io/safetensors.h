@@ -84,6 +84,10 @@ struct TensorSpec {
   std::vector<int64_t> shape;
 };
 
+// Where each tensor goes in a file of these: by dtype, then by name, without holes. Throws kInvalidArgument,
+// led by `source`, for a name given twice or a size that overflows.
+std::vector<TensorInfo> canonical_layout(const std::vector<TensorSpec>& specs, const std::string& source);
+
 // Writes one file. The tensors are declared first; they are then written in the order of tensors(), which is
 // the format's canonical one (dtype, then name), each in as many pieces as the caller likes. Anything else is
 // our bug.

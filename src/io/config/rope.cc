@@ -38,8 +38,9 @@ RopeConfig read_parameters(const Json& value, double theta, bool theta_given, in
     rope.low_freq_factor = value.get_double_or("low_freq_factor", 1, 1e-6, 1e6);
     rope.high_freq_factor = value.get_double_or("high_freq_factor", 4, 1e-6, 1e6);
     if (!(rope.high_freq_factor > rope.low_freq_factor))
-      value.at("high_freq_factor")
-          .refuse(fmt::format("more than low_freq_factor ({})", rope.low_freq_factor));
+      value.fail(ErrorCode::kInvalidArgument,
+                 fmt::format("high_freq_factor: found {}, expected more than low_freq_factor ({})",
+                             rope.high_freq_factor, rope.low_freq_factor));
     rope.original_max_position = original;
     if (const auto nested = value.find("original_max_position_embeddings")) {
       rope.original_max_position = nested->as_int(1, kMaxPositions);
