@@ -38,6 +38,7 @@ struct Conv2dGradAttrs {
   Conv2dAttrs conv;
   Symbol h, w;
   int64_t size_h = 0, size_w = 0;
+  DType to = DType::f32;
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     Conv2dAttrs::fields(self.conv, v);
@@ -45,6 +46,7 @@ struct Conv2dGradAttrs {
     v("w", self.w);
     v("size_h", self.size_h);
     v("size_w", self.size_w);
+    v("to", self.to);
   }
 };
 

@@ -20,7 +20,7 @@ struct KvWriteAttrs {
 
 // pool[blocks, block, kv_heads, head_dim], x[tokens, kv_heads, head_dim], slot i32[tokens] -> pool, updated
 // in place. slot = block number * block size + offset; a slot outside the pool (negative: padding) writes
-// nothing; among equal slots the last token wins. x is converted to the pool's dtype.
+// nothing; slots that write are distinct. x is converted to the pool's dtype.
 ir::ValueId kv_write(ir::Builder& b, ir::ValueId pool, ir::ValueId x, ir::ValueId slot);
 
 struct PagedAttentionAttrs {

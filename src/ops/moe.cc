@@ -1,0 +1,246 @@
+#include "ops/moe.h"
+
+#include "ops/common.h"
+#include "ops/monoids.h"
+
+namespace hoist::ops {
+
+using ir::Attrs;
+using ir::Builder;
+using ir::Dim;
+using ir::Example;
+using ir::ExampleOperand;
+using ir::Fill;
+using ir::GradContext;
+using ir::OpDef;
+using ir::OpView;
+using ir::Type;
+using ir::ValueId;
+
+namespace {
+
+// ---- route_sort
+// ----------------------------------------------------------------------------------------------
+
+void infer_sort(const OpView& view, std::vector<Type>& results) {
+  const RouteSortAttrs& a = view.attrs_as<RouteSortAttrs>();
+  ir::expect_operands(view, 1);
+  expect_ids(view, 0);
+  const Type& t = view.operands[0];
+  ir::expect(view, t.rank() == 2, "expected experts[tokens, choices]");
+  // The length of `rows` would be that of tokens times choices, and live lengths are given per axis name.
+  ir::expect(view, !t.dims[0].live, "tokens may not be live");
+  ir::expect(view, t.elements() <= INT32_MAX, "more than 2^31 - 1 pairs: rows are i32");
+  ir::expect(view, a.num_experts >= 0 && a.base >= 0, "num_experts and base must not be negative");
+  ir::expect(view, !t.has(a.row_axis) && !t.has(a.expert_axis) && !(a.row_axis == a.expert_axis),
+             "row_axis and expert_axis must differ, and not be axes of the operand");
+  Type source(DType::i32, {}), counts(DType::i32, {});
+  append_dim(view, source, {a.row_axis, t.elements()});
+  append_dim(view, counts, {a.expert_axis, a.num_experts});
+  results = {source, t, counts};
+}
+
+void sort_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
+  ir::RuleBuilder r{view, out};
+  for (const Type& t : {view.operands[0], view.results[0], view.results[2]})
+    for (const Dim& d : t.dims) r.whole(d.axis, "the order of rows depends on every pair");
+}
+
+void sort_examples(std::vector<Example>& out) {
+  auto add = [&](const char* note, int64_t experts, int64_t limit, int64_t base) {
+    out.push_back({note,
+                   Attrs::of(RouteSortAttrs{"experts", "rows", experts, base}),
+                   {{Type(DType::i32, {{"tokens", 6}, {"choices", 2}}), Fill::kIndex, limit}}});
+  };
+  add("two choices of four experts", 4, 4, 0);
+  add("some experts get nothing", 9, 3, 0);
+  add("a piece of the experts", 2, 6, 2);
+}
+
+// ---- grouped_contract and grouped_outer
+// ----------------------------------------------------------------------
+
+void check_counts(const OpView& view, const GroupedAttrs& a) {
+  ir::expect_operands(view, 3);
+  expect_dense_float(view, 0);
+  expect_dense_float(view, 1);
+  expect_ids(view, 2);
+  const Type &x = view.operands[0], &y = view.operands[1], &counts = view.operands[2];
+  ir::expect(view, x.rank() >= 1 && x.dims[0].axis == a.row_axis, "row_axis must be x's outermost axis");
+  ir::expect(view, counts.rank() == 1 && counts.dims[0].axis == a.expert_axis && !counts.dims[0].live,
+             "expected counts[expert_axis]");
+  const bool f64 = a.to == DType::f64;
+  ir::expect(view, is_float(a.to) && (x.dtype == DType::f64) == f64 && (y.dtype == DType::f64) == f64,
+             "f64 does not mix with other types");
+  ir::expect(view, !x.has(a.expert_axis), "x may not have the axis of experts");
+}
+
+void infer_contract(const OpView& view, std::vector<Type>& results) {
+  const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
+  check_counts(view, a);
+  const Type &x = view.operands[0], &w = view.operands[1];
+  ir::expect(view, w.rank() >= 1 && w.dims[0] == view.operands[2].dims[0],
+             "w's outermost axis must be that of counts");
+  for (int i = 1; i < x.rank(); ++i) {
+    const int j = w.find(x.dims[i].axis);
+    ir::expect(view, j > 0 && w.dims[j] == x.dims[i] && !a.out.contains(x.dims[i].axis),
+               "an axis of x other than rows must be contracted with w's");
+  }
+  for (int j = 1; j < w.rank(); ++j)
+    ir::expect(view, x.has(w.dims[j].axis) != a.out.contains(w.dims[j].axis),
+               "an axis of w must be either in x or in `out`");
+  Type t(a.to, {});
+  append_dim(view, t, x.dims[0]);
+  for (ir::Axis axis : a.out) {
+    const int j = w.find(axis);
+    ir::expect(view, j > 0, "an axis of `out` is not in w");
+    append_dim(view, t, w.dims[j]);
+  }
+  results.push_back(t);
+}
+
+void infer_outer(const OpView& view, std::vector<Type>& results) {
+  const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
+  check_counts(view, a);
+  const Type &x = view.operands[0], &y = view.operands[1];
+  ir::expect(view, y.rank() >= 1 && y.dims[0] == x.dims[0], "x and y must have the same rows");
+  ir::expect(view, a.out.size() == x.rank() + y.rank() - 2, "`out` must list the axes of x and y but rows");
+  Type t(a.to, {});
+  append_dim(view, t, view.operands[2].dims[0]);
+  for (ir::Axis axis : a.out) {
+    const int i = x.find(axis), j = y.find(axis);
+    ir::expect(view, (i > 0) != (j > 0), "an axis of `out` must be one of x or of y, not rows");
+    append_dim(view, t, i > 0 ? x.dims[i] : y.dims[j]);
+  }
+  results.push_back(t);
+}
+
+constexpr const char* kRunsAreData = "which expert a row belongs to depends on the counts before it";
+
+void grouped_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
+  const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
+  ir::RuleBuilder r{view, out};
+  r.whole(a.row_axis, kRunsAreData);
+  r.whole(a.expert_axis, kRunsAreData);
+  for (int i = 1; i < view.operands[0].rank(); ++i)
+    if (ir::Axis axis = view.operands[0].dims[i].axis; !view.results[0].has(axis)) r.merge(axis, kSum);
+  r.map_rest();
+}
+
+AxisList inner_axes(const Type& t) {
+  AxisList axes = axes_of(t);
+  axes.erase(0);
+  return axes;
+}
+
+GroupedAttrs with_out(const GradContext& g, const Type& like, DType to) {
+  GroupedAttrs a = g.op.attrs_as<GroupedAttrs>();
+  a.out = inner_axes(like);
+  a.to = to;
+  return a;
+}
+
+void contract_gradient(GradContext& g) {
+  const ValueId x = g.operands[0], w = g.operands[1], counts = g.operands[2], dy = g.dresults[0];
+  if (g.wants(0))
+    g.set(0, grouped_contract(g.b, dy, w, counts, with_out(g, g.op.operands[0], g.grad_dtype(0))));
+  if (g.wants(1)) g.set(1, grouped_outer(g.b, x, dy, counts, with_out(g, g.op.operands[1], g.grad_dtype(1))));
+}
+
+void outer_gradient(GradContext& g) {
+  for (int i = 0; i < 2; ++i) {
+    if (!g.wants(i)) continue;
+    const GroupedAttrs a = with_out(g, g.op.operands[static_cast<size_t>(i)], g.grad_dtype(i));
+    g.set(i, grouped_contract(g.b, g.operands[static_cast<size_t>(1 - i)], g.dresults[0], g.operands[2], a));
+  }
+}
+
+double product(const Type& t, int from) {
+  double n = 1;
+  for (int i = from; i < t.rank(); ++i) n *= static_cast<double>(t.dims[i].size);
+  return n;
+}
+
+double contract_flops(const OpView& view) {
+  return 2 * product(view.operands[0], 0) * product(view.results[0], 1);
+}
+double outer_flops(const OpView& view) {
+  return 2 * product(view.operands[0], 0) * product(view.operands[1], 1);
+}
+
+ExampleOperand f32(ir::Dims dims) { return {Type(DType::f32, dims)}; }
+ExampleOperand counts_of(int64_t experts, int64_t rows) {
+  return {Type(DType::i32, {{"experts", experts}}), Fill::kCounts, rows};
+}
+Attrs grouped(AxisList out) { return Attrs::of(GroupedAttrs{"rows", "experts", out, DType::f32}); }
+
+void contract_examples(std::vector<Example>& out) {
+  const Dim rows{"rows", 9}, model{"model", 6}, ffn{"ffn", 5};
+  auto linear = [&](const char* note, int64_t experts, int64_t counted) {
+    out.push_back(
+        {note,
+         grouped({"ffn"}),
+         {f32({rows, model}), f32({{"experts", experts}, ffn, model}), counts_of(experts, counted)}});
+  };
+  linear("linear layer per expert", 3, 9);
+  linear("most experts are empty", 12, 9);
+  linear("the last rows belong to nobody", 3, 5);
+  linear("nobody has rows", 3, 0);
+  const Dim heads{"heads", 2}, dim{"head_dim", 3};
+  out.push_back(
+      {"several axes, weight [in, out]",
+       grouped({"ffn", "gate"}),
+       {f32({rows, heads, dim}), f32({{"experts", 3}, heads, dim, {"gate", 3}, ffn}), counts_of(3, 9)}});
+}
+
+void outer_examples(std::vector<Example>& out) {
+  const Dim rows{"rows", 9}, model{"model", 6}, ffn{"ffn", 5};
+  auto linear = [&](const char* note, AxisList axes, int64_t experts, int64_t counted) {
+    out.push_back({note, grouped(axes), {f32({rows, model}), f32({rows, ffn}), counts_of(experts, counted)}});
+  };
+  linear("weight gradient", {"ffn", "model"}, 3, 9);
+  linear("most experts are empty", {"model", "ffn"}, 12, 9);
+  linear("the last rows belong to nobody", {"ffn", "model"}, 3, 5);
+  out.push_back({"interleaved axes",
+                 grouped({"heads", "ffn", "head_dim"}),
+                 {f32({rows, {"heads", 3}, {"head_dim", 3}}), f32({rows, ffn}), counts_of(3, 9)}});
+}
+
+}  // namespace
+
+const OpDef kRouteSort = [] {
+  OpDef op{"route_sort", ir::attrs_info<RouteSortAttrs>(), infer_sort, sort_rules};
+  op.no_gradient = "integer results";
+  op.flops = [](const OpView&) { return 0.0; };
+  op.examples = sort_examples;
+  return op;
+}();
+
+const OpDef kGroupedContract = [] {
+  OpDef op{"grouped_contract", ir::attrs_info<GroupedAttrs>(), infer_contract, grouped_rules};
+  op.gradient = contract_gradient;
+  op.flops = contract_flops;
+  op.examples = contract_examples;
+  return op;
+}();
+
+const OpDef kGroupedOuter = [] {
+  OpDef op{"grouped_outer", ir::attrs_info<GroupedAttrs>(), infer_outer, grouped_rules};
+  op.gradient = outer_gradient;
+  op.flops = outer_flops;
+  op.examples = outer_examples;
+  return op;
+}();
+
+RouteSortResults route_sort(Builder& b, ValueId experts, const RouteSortAttrs& attrs) {
+  std::vector<ValueId> r = b.emit(kRouteSort, Attrs::of(attrs), std::span(&experts, 1));
+  return {r[0], r[1], r[2]};
+}
+ValueId grouped_contract(Builder& b, ValueId x, ValueId w, ValueId counts, const GroupedAttrs& attrs) {
+  return b.emit1(kGroupedContract, Attrs::of(attrs), {x, w, counts});
+}
+ValueId grouped_outer(Builder& b, ValueId x, ValueId y, ValueId counts, const GroupedAttrs& attrs) {
+  return b.emit1(kGroupedOuter, Attrs::of(attrs), {x, y, counts});
+}
+
+}  // namespace hoist::ops
