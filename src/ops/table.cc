@@ -3,19 +3,27 @@
 #include <unordered_map>
 
 #include "ops/activation.h"
+#include "ops/adamw.h"
 #include "ops/arg_max.h"
+#include "ops/attention.h"
+#include "ops/collectives.h"
 #include "ops/constants.h"
 #include "ops/contract.h"
+#include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/layer_norm.h"
+#include "ops/moe.h"
+#include "ops/paged.h"
 #include "ops/reduce.h"
+#include "ops/retention.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 #include "ops/swiglu.h"
+#include "ops/triangle_multiply.h"
 
 namespace hoist::ops {
 
@@ -29,12 +37,24 @@ constexpr const ir::OpDef* kOps[] = {
     &kSiluGrad,
     &kGeluTanhGrad,
     &kGeluErfGrad,
+    &kAdamw,
+    &kSumSquares,
     &kArgMaxOp,
     &kTopK,
+    &kAttention,
+    &kAttentionGrad,
+    &kAttentionMask,
+    &kAllReduce,
+    &kAllGather,
+    &kReduceScatter,
+    &kAllToAll,
     &kFull,
     &kIota,
     &kOneHot,
     &kContract,
+    &kConv2d,
+    &kConv2dInputGrad,
+    &kConv2dWeightGrad,
     &kCrossEntropy,
     &kCrossEntropyGrad,
     &kNeg,
@@ -64,9 +84,15 @@ constexpr const ir::OpDef* kOps[] = {
     &kEmbeddingGrad,
     &kLayerNorm,
     &kLayerNormGrad,
+    &kRouteSort,
+    &kGroupedContract,
+    &kGroupedOuter,
+    &kKvWrite,
+    &kPagedAttention,
     &kReduceSum,
     &kReduceMax,
     &kBroadcastLike,
+    &kRetention,
     &kRmsNorm,
     &kRmsNormGrad,
     &kRopeFrequencies,
@@ -83,6 +109,7 @@ constexpr const ir::OpDef* kOps[] = {
     &kLogSumExpOp,
     &kSwiglu,
     &kSwigluGrad,
+    &kTriangleMultiply,
 };
 
 }  // namespace
