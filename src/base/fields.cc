@@ -90,7 +90,7 @@ void parse_value(std::string_view field, std::string_view text, double& x) {
 }
 void parse_value(std::string_view field, std::string_view text, Symbol& x) {
   if (!is_identifier(text)) bad(field, text, "a name of letters, digits, '_' and '.'");
-  x = text == "none" ? Symbol() : Symbol(text);
+  x = Symbol(text);
 }
 void parse_value(std::string_view field, std::string_view text, DType& x) {
   auto d = dtype_from_name(text);

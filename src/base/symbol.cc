@@ -12,7 +12,7 @@ namespace {
 struct Table {
   std::mutex mutex;
   std::deque<std::string> names{""};  // a deque: addresses of its strings are stable
-  std::unordered_map<std::string_view, uint32_t> ids{{"", 0}};
+  std::unordered_map<std::string_view, uint32_t> ids{{"", 0}, {"none", 0}};
 };
 Table& table() {
   static Table* t = new Table;  // never destroyed: symbols may be used during exit

@@ -12,7 +12,7 @@ namespace hoist {
 class Symbol {
  public:
   static constexpr int kMaxSymbols = 1 << 20;
-  Symbol() = default;  // the empty name
+  Symbol() = default;  // the empty name, written `none` in text: Symbol("none") is the same
   Symbol(std::string_view name);
   Symbol(const char* name) : Symbol(std::string_view(name)) {}
   Symbol(const std::string& name) : Symbol(std::string_view(name)) {}

@@ -51,6 +51,7 @@ TEST(Symbol, InternsByName) {
   EXPECT_FALSE(Symbol("model") == Symbol("Model"));
   EXPECT_TRUE(Symbol().empty());
   EXPECT_EQ(Symbol(""), Symbol());
+  EXPECT_EQ(Symbol("none"), Symbol());
   EXPECT_EQ(Symbol("a.b").name(), "a.b");
 }
 
