@@ -41,7 +41,9 @@ class CpuDevice final : public Device {
 
  protected:
   std::byte* map(int64_t bytes) override {
-    void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // Populated at once: what was planned is ours from the start, and a run cannot fail for memory later.
+    void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
   }
   void unmap(std::byte* data, int64_t bytes) override { munmap(data, static_cast<size_t>(bytes)); }

@@ -17,7 +17,7 @@ using ir::ValueId;
 
 std::string layer_name(int64_t i) { return "transformer.h." + std::to_string(i) + "."; }
 
-std::vector<Parameter> parameters(const ModelConfig& c, DType dtype, DType norms) {
+std::vector<Parameter> family_parameters(const ModelConfig& c, DType dtype, DType norms) {
   const Init normal{Init::Kind::kNormal, c.initializer_range}, ones{Init::Kind::kOnes}, zeros{Init::Kind::kZeros};
   const Init residual{Init::Kind::kNormal, c.initializer_range / std::sqrt(2.0 * static_cast<double>(c.layers))};
   const ir::Dim model{"model", c.hidden}, ffn{"ffn", c.intermediate}, heads{"kv_heads", c.heads}, per{"group", 1},
@@ -117,7 +117,7 @@ ValueId final_norm(const Forward& f, ValueId x) {
 }  // namespace
 
 const FamilyDef& gpt2_family() {
-  static const FamilyDef def{parameters, blocks, final_norm, "lm_head.weight", "transformer.wte.weight"};
+  static const FamilyDef def{family_parameters, blocks, final_norm, "lm_head.weight", "transformer.wte.weight"};
   return def;
 }
 

@@ -1,0 +1,120 @@
+// Engine: generates tokens for many sequences at once, one step at a time. Single-threaded and free of locks; whoever
+// needs threads wraps it (serve/async_engine.h).
+//
+// A step is one ragged batch on a flat token axis: one token of every sequence that is generating, then pieces of
+// waiting prompts in order of arrival, up to a token budget. Keys and values live in paged pools. A sequence is
+// admitted when blocks for its whole length (prompt and longest answer) are free, so nothing is ever evicted. Tokens of
+// a sequence do not depend on what shares its steps, nor on how its prompt was cut (the law of order).
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "decode/block_pool.h"
+#include "decode/model.h"
+#include "decode/sampler.h"
+#include "runtime/executor.h"
+#include "runtime/plan_cache.h"
+
+namespace hoist::decode {
+
+struct EngineOptions {
+  int threads = 0;            // 0: one per core
+  int64_t max_seqs = 16;      // sequences in one step
+  int64_t step_tokens = 256;  // tokens in one step
+  int64_t context = 0;        // longest sequence in tokens; 0: the model's own limit, at most 8192
+  int64_t cache_tokens = 0;   // KV pool; 0: max_seqs x context, at most a quarter of the machine's memory
+  int64_t block = 16;         // tokens per KV block
+  DType cache = DType::f32;
+  bool weights_as_stored = true;  // false: f32
+  plan::BuildOptions build;
+  runtime::Trace* trace = nullptr;
+};
+
+struct SequenceRequest {
+  std::vector<int32_t> prompt;  // not empty
+  SamplingParams sampling;
+  int64_t max_tokens = 16;      // also ends where the context is full
+  bool ignore_eos = false;
+  // Called with the logits of every sampled position, first the last of the prompt; may be empty.
+  std::function<void(std::span<const float>)> on_logits;
+};
+
+enum class Finish { kNone, kStop, kLength, kError };
+
+struct TokenEvent {
+  uint64_t id = 0;
+  int32_t token = kNoToken;  // absent when an end-of-text token or an error ended the sequence
+  Finish finish = Finish::kNone;
+  int64_t prompt_tokens = 0, generated = 0;
+  std::string error;
+};
+
+// What the plan says memory will be, before any of it is taken.
+struct MemoryPlan {
+  int64_t weights = 0, cache = 0, arena = 0, other = 0;
+  int64_t total() const { return weights + cache + arena + other; }
+};
+
+class Engine {
+ public:
+  Engine(const Model& model, const EngineOptions& options);
+  ~Engine();
+
+  // Throws Error when the request could never run (empty, too long, ids outside the vocabulary); else queues it.
+  uint64_t add(SequenceRequest request);
+  // Unknown ids are ignored. No event follows.
+  void cancel(uint64_t id);
+  // Runs one step if there is work; appends what happened.
+  void step(std::vector<TokenEvent>& events);
+
+  bool idle() const { return waiting_.empty() && running_.empty(); }
+  int64_t queued() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t active() const { return static_cast<int64_t>(running_.size()); }
+  int64_t context() const { return context_; }
+  int64_t free_blocks() const { return pool_->available(); }
+  const MemoryPlan& memory() const { return memory_; }
+  const runtime::RunStats& stats() const { return executor_->stats(); }
+  const plan::Plan& plan() const { return executor_->plan(); }
+
+ private:
+  struct Sequence {
+    uint64_t id;
+    SequenceRequest request;
+    std::vector<int32_t> tokens;  // prompt and generated
+    std::vector<int32_t> blocks;
+    int64_t computed = 0;         // tokens whose keys are in the pools
+    int64_t limit = 0;            // tokens.size() may not pass this
+    int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
+  };
+  void admit();
+  bool accept(Sequence& s, std::span<const float> logits, TokenEvent& event);
+
+  const Model& model_;
+  EngineOptions options_;
+  int64_t context_ = 0;
+  models::ServeShape shape_;
+  std::unique_ptr<ThreadPool> threads_;
+  std::unique_ptr<device::Device> device_;
+  std::unique_ptr<runtime::StateStore> states_;
+  std::unique_ptr<runtime::PlanCache> plans_;
+  std::unique_ptr<runtime::Executor> executor_;
+  std::unique_ptr<BlockPool> pool_;
+  MemoryPlan memory_;
+  Sampler sampler_;
+  std::deque<Sequence> waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;
+  uint64_t next_id_ = 1;
+  // Inputs of the plan, of full capacity.
+  std::vector<int32_t> ids_, positions_, slots_, seqs_, tables_, rows_;
+};
+
+// The serving shape that `options` give for a model, and what memory it takes (used by `hoist inspect` too).
+models::ServeShape serve_shape(const io::ModelConfig& config, DType stored, const EngineOptions& options);
+
+}  // namespace hoist::decode

@@ -1,0 +1,142 @@
+#include "decode/model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "io/files.h"
+
+namespace hoist::decode {
+
+namespace {
+
+// GPT-2 files come with and without the "transformer." prefix.
+const io::CheckpointFiles::Entry* find_tensor(const io::CheckpointFiles& files, const std::string& name) {
+  if (auto* e = files.find(name)) return e;
+  constexpr std::string_view kPrefix = "transformer.";
+  return name.starts_with(kPrefix) ? files.find(name.substr(kPrefix.size())) : nullptr;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
+  return out + "]";
+}
+
+// A parameter that is columns [offset, offset + width) of its tensor's rows.
+struct Cut {
+  int64_t rows = 1, total = 1, width = 1;
+};
+Cut cut_of(const models::Parameter& p) {
+  Cut c;
+  for (size_t i = 0; i + 1 < p.shape.size(); ++i) c.rows *= p.shape[i];
+  c.total = p.shape.back();
+  c.width = p.type.elements() / c.rows;
+  return c;
+}
+
+}  // namespace
+
+bool Model::is_eos(int32_t id) const { return std::find(eos_ids.begin(), eos_ids.end(), id) != eos_ids.end(); }
+
+DType Model::stored_dtype() const {
+  std::map<DType, int64_t> bytes;
+  for (const auto& e : files->tensors())
+    if (e.info->dtype) bytes[*e.info->dtype] += e.info->bytes();
+  DType best = DType::f32;
+  int64_t most = 0;
+  for (auto [dtype, n] : bytes)
+    if (n > most) {
+      most = n;
+      best = dtype;
+    }
+  return best == DType::bf16 ? DType::bf16 : DType::f32;
+}
+
+Model open_model(const std::string& folder) {
+  if (!io::is_directory(folder)) {
+    if (io::path_exists(folder)) io::refuse_foreign_weights(folder);
+    throw_not_found(folder + ": found no such folder, expected a model folder with config.json, *.safetensors and tokenizer.json");
+  }
+  Model m;
+  m.folder = folder;
+  std::string trimmed = folder;
+  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
+  m.name = trimmed.substr(trimmed.find_last_of('/') + 1);
+  m.config = io::load_model_config(folder);
+  m.generation = io::load_generation_config(folder);
+  m.tokenizer = text::Tokenizer::load(io::join_path(folder, "tokenizer.json"));
+  if (m.tokenizer->vocab_size() > m.config.vocab)
+    throw_invalid(folder + "/tokenizer.json: found " + std::to_string(m.tokenizer->vocab_size()) +
+                  " token ids, expected at most the " + std::to_string(m.config.vocab) + " of config.json's vocab_size");
+  m.files = std::make_unique<io::CheckpointFiles>(folder);
+  const auto& eos = m.generation.eos_ids.empty() ? m.config.eos_ids : m.generation.eos_ids;
+  for (int64_t id : eos) m.eos_ids.push_back(static_cast<int32_t>(id));
+  return m;
+}
+
+void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
+                  const std::vector<models::Parameter>& parameters,
+                  FunctionRef<std::byte*(const models::Parameter&)> destination) {
+  std::map<const io::TensorInfo*, int> used;
+  for (const models::Parameter& p : parameters) {
+    const auto* e = find_tensor(files, p.tensor);
+    if (!e) throw_not_found(files.path() + ": found no tensor '" + p.tensor + "', which config.json calls for");
+    ++used[e->info];
+    if (e->info->shape != p.shape)
+      throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " + shape_text(e->info->shape) +
+                    ", expected " + shape_text(p.shape));
+    if (!e->info->dtype || !is_float(*e->info->dtype))
+      throw_unsupported(e->file->path() + ": tensor '" + e->info->name + "': found element type " + e->info->dtype_text +
+                        ", expected F32, BF16 or F16");
+    std::byte* to = destination(p);
+    if (p.whole) {
+      e->file->read_as(*e->info, p.type.dtype, to, 0, p.type.elements());
+      continue;
+    }
+    const Cut c = cut_of(p);
+    for (int64_t r = 0; r < c.rows; ++r)
+      e->file->read_as(*e->info, p.type.dtype, to + r * c.width * dtype_size(p.type.dtype), r * c.total + p.offset, c.width);
+  }
+  for (const auto& e : files.tensors())
+    if (!used.count(e.info) && !models::ignorable_tensor(config, e.info->name))
+      throw_unsupported(e.file->path() + ": tensor '" + e.info->name + "' has no place in a " +
+                        std::string(io::family_name(config.family)) + " model of this config.json");
+}
+
+void load_weights(const Model& model, const std::vector<models::Parameter>& parameters, runtime::StateStore& states) {
+  load_weights(model.config, *model.files, parameters,
+               [&](const models::Parameter& p) { return states.data(p.name); });
+}
+
+std::vector<std::pair<std::string, io::FileDigest>> save_weights(const std::string& folder,
+                                                                 const std::vector<models::Parameter>& parameters,
+                                                                 DType stored,
+                                                                 FunctionRef<WeightData(const models::Parameter&)> source) {
+  std::vector<io::TensorSpec> specs;
+  std::map<std::string, std::vector<const models::Parameter*>> parts;
+  for (const models::Parameter& p : parameters) {
+    if (parts[p.tensor].empty()) specs.push_back({p.tensor, stored, p.shape});
+    parts[p.tensor].push_back(&p);
+  }
+  io::CheckpointWriter writer(folder, specs);
+  for (const io::TensorSpec& spec : writer.order()) {
+    const auto& list = parts[spec.name];
+    if (list.size() == 1 && list[0]->whole) {
+      WeightData w = source(*list[0]);
+      writer.write_as(spec.name, w.dtype, w.data, list[0]->type.elements());
+      continue;
+    }
+    std::vector<WeightData> data;
+    for (const models::Parameter* p : list) data.push_back(source(*p));
+    for (int64_t r = 0; r < cut_of(*list[0]).rows; ++r)
+      for (size_t i = 0; i < list.size(); ++i) {
+        int64_t width = cut_of(*list[i]).width;
+        writer.write_as(spec.name, data[i].dtype, data[i].data + r * width * dtype_size(data[i].dtype), width);
+      }
+  }
+  return writer.finish();
+}
+
+}  // namespace hoist::decode

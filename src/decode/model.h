@@ -1,0 +1,54 @@
+// Model: a Hugging Face folder opened for use - config, sampling defaults, tokenizer and weight files, all checked
+// against each other before any weight is read.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint_files.h"
+#include "io/model_config.h"
+#include "models/lm.h"
+#include "runtime/state.h"
+#include "text/tokenizer.h"
+
+namespace hoist::decode {
+
+struct Model {
+  std::string folder;
+  std::string name;  // the folder's last part
+  io::ModelConfig config;
+  io::GenerationConfig generation;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<io::CheckpointFiles> files;
+  std::vector<int32_t> eos_ids;  // of generation_config.json, else of config.json
+
+  bool is_eos(int32_t id) const;
+  // The dtype most weight bytes are stored in: f32, bf16 or f16 (f16 is served as f32).
+  DType stored_dtype() const;
+};
+
+// Throws Error naming the file. The tokenizer must not have more tokens than the model has rows.
+Model open_model(const std::string& folder);
+
+// Reads every parameter into its state (declared beforehand). Throws Error naming tensor, shape found and shape
+// expected; tensors in the files that the model has no use for are refused by name, so that nothing is silently lost.
+void load_weights(const Model& model, const std::vector<models::Parameter>& parameters, runtime::StateStore& states);
+
+// The same without a tokenizer, into any memory: `destination(parameter)` gives contiguous storage of its type.
+void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
+                  const std::vector<models::Parameter>& parameters,
+                  FunctionRef<std::byte*(const models::Parameter&)> destination);
+
+// Writes parameters as the checkpoint tensors they came from. `source(parameter)` gives contiguous f32 or bf16 data of
+// the parameter's type, with its dtype.
+struct WeightData {
+  const std::byte* data;
+  DType dtype;
+};
+std::vector<std::pair<std::string, io::FileDigest>> save_weights(const std::string& folder,
+                                                                 const std::vector<models::Parameter>& parameters,
+                                                                 DType stored,
+                                                                 FunctionRef<WeightData(const models::Parameter&)> source);
+
+}  // namespace hoist::decode
