@@ -1,0 +1,102 @@
+// contract as a matrix product: each axis of the op joins one group of the Gemm (gemm.h).
+#include "ops/contract.h"
+
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/simd.h"
+
+#ifndef HOIST_ISA  // once, for the plain target
+namespace hoist::kernels::cpu {
+namespace {
+
+// Where an axis sits in x, y and the result; -1: absent. Sizes come with each run.
+struct ContractAxis {
+  int8_t x, y, out;
+};
+struct ContractPlan {
+  InlineVec<ContractAxis, 16> batch, m, n, k;  // m: free in x; n: free in y
+};
+
+bool contract_supports(const ir::OpView& v) {
+  return v.operands[0].dtype != DType::f64 && v.operands[0].format.empty() && v.operands[1].format.empty();
+}
+
+// Batch, m and n in the result's order, k in x's: the order of summation is x's.
+void contract_prepare(const ir::OpView& v, Prepared& prepared) {
+  ContractPlan p;
+  const ir::Type &x = v.operands[0], &y = v.operands[1], &out = v.results[0];
+  for (int i = 0; i < out.rank(); ++i) {
+    ContractAxis a{static_cast<int8_t>(x.find(out.dims[i].axis)),
+                   static_cast<int8_t>(y.find(out.dims[i].axis)), static_cast<int8_t>(i)};
+    (a.x >= 0 && a.y >= 0 ? p.batch : a.x >= 0 ? p.m : p.n).push_back(a);
+  }
+  for (int i = 0; i < x.rank(); ++i)
+    if (!out.has(x.dims[i].axis))
+      p.k.push_back({static_cast<int8_t>(i), static_cast<int8_t>(y.find(x.dims[i].axis)), -1});
+  prepared.store(p);
+}
+
+int64_t contract_workspace(const ir::OpView& v, int threads) {
+  Prepared prepared;
+  contract_prepare(v, prepared);
+  const ContractPlan& p = prepared.as<ContractPlan>();
+  auto size = [&](const auto& axes, int operand) {
+    int64_t n = 1;
+    for (const ContractAxis& a : axes)
+      n *= v.operands[static_cast<size_t>(operand)].dims[operand ? a.y : a.x].size;
+    return n;
+  };
+  return gemm_workspace(size(p.m, 0), size(p.n, 1), size(p.k, 0), threads);
+}
+
+Gemm contract_gemm(const KernelArgs& args) {
+  const ContractPlan& p = args.prepared.as<ContractPlan>();
+  const TensorView &x = args.operands[0], &y = args.operands[1], &out = args.results[0];
+  struct Strides {
+    int64_t of[8];
+    explicit Strides(const TensorView& t) {
+      int64_t s = 1;
+      for (int i = t.dims.size() - 1; i >= 0; s *= t.dims[i--]) of[i] = s;
+    }
+  };
+  const Strides sx(x), sy(y), so(out);
+  Gemm g;
+  auto fill = [&](AxisGroup& group, const auto& axes) {
+    for (const ContractAxis& a : axes)
+      group.add(a.x >= 0 ? x.dims[a.x] : y.dims[a.y], a.x >= 0 ? sx.of[a.x] : 0, a.y >= 0 ? sy.of[a.y] : 0,
+                a.out >= 0 ? so.of[a.out] : 0);
+  };
+  fill(g.batch, p.batch);
+  fill(g.m, p.m);
+  fill(g.n, p.n);
+  fill(g.k, p.k);
+  g.a = x.data;
+  g.b = y.data;
+  g.c = out.data;
+  g.a_type = x.dtype;
+  g.b_type = y.dtype;
+  g.c_type = out.dtype;
+  return g;
+}
+
+}  // namespace
+}  // namespace hoist::kernels::cpu
+#endif
+
+#define HOIST_ISA_FILE "kernels/cpu/contract.cc"
+#include "kernels/cpu/for_each_isa.h"
+
+namespace hoist::kernels::cpu::HOIST_ISA {
+
+void add_contract(KernelList& list) {
+  static const Kernel kernel{
+      "contract",
+      HOIST_ISA_NAME,
+      contract_supports,
+      [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
+      contract_prepare,
+      contract_workspace};
+  list.push_back(&kernel);
+}
+
+}  // namespace hoist::kernels::cpu::HOIST_ISA

@@ -1,0 +1,67 @@
+// GEMM over groups of axes: c[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n].
+//
+// Each index (batch, m, n, k) is a group of axes, outermost first, with one stride (in elements) per tensor,
+// so any contraction runs without a copy; packing is fast where a group has collapsed to one axis of
+// stride 1. Operands f32, bf16 or f16 in any mix, accumulated in f32, stored as f32, bf16 or f16.
+//
+// Order (the law of order): every element of c is a sum of blocks of kKBlock consecutive k, added first to
+// last; in a block one chain of multiply-adds runs from its first k to its last. Neither m, n, the threads
+// nor the path taken (tiles, or the direct one for few rows) enter, and a and b may change places.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "base/threads.h"
+
+namespace hoist::kernels::cpu {
+
+constexpr int64_t kKBlock = 256;
+
+struct AxisGroup {
+  static constexpr int kMax = 16;
+  enum { kA, kB, kC };
+  int count = 0;  // 0: one index, at offset 0
+  int64_t size[kMax];
+  int64_t stride[kMax][3];
+
+  int64_t total() const {
+    int64_t t = 1;
+    for (int i = 0; i < count; ++i) t *= size[i];
+    return t;
+  }
+  // A further, inner axis; becomes one with the last where the strides allow it.
+  void add(int64_t n, int64_t a, int64_t b, int64_t c);
+  bool contiguous(int tensor) const { return count == 1 && stride[0][tensor] == 1; }
+  // Offsets of indices [begin, begin + n).
+  void offsets(int tensor, int64_t begin, int64_t n, int64_t* out) const;
+  int64_t offset(int tensor, int64_t index) const {
+    int64_t o;
+    offsets(tensor, index, 1, &o);
+    return o;
+  }
+};
+
+struct Gemm {
+  AxisGroup batch, m, n, k;
+  const std::byte* a = nullptr;
+  const std::byte* b = nullptr;
+  std::byte* c = nullptr;
+  DType a_type = DType::f32, b_type = DType::f32, c_type = DType::f32;
+};
+
+// Bytes that gemm() needs for sizes up to m, n, k on that many threads. Enough for every instruction set.
+int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads);
+
+namespace portable {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);
+}
+namespace avx2 {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);
+}
+namespace avx512 {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);
+}
+
+}  // namespace hoist::kernels::cpu

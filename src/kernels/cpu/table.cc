@@ -1,0 +1,80 @@
+// The CPU backend: instruction sets and their tables.
+#include <cstdlib>
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/simd.h"
+
+namespace hoist::kernels {
+
+namespace {
+
+void add_all(Isa isa, cpu::KernelList& list) {
+#define HOIST_ADD(stem) add_##stem(list);
+#if HOIST_X86
+  if (isa == Isa::kAvx512) {
+    using namespace cpu::avx512;
+    HOIST_CPU_STEMS(HOIST_ADD)
+  }
+  if (isa == Isa::kAvx2) {
+    using namespace cpu::avx2;
+    HOIST_CPU_STEMS(HOIST_ADD)
+  }
+#endif
+  if (isa == Isa::kPortable) {
+    using namespace cpu::portable;
+    HOIST_CPU_STEMS(HOIST_ADD)
+  }
+#undef HOIST_ADD
+}
+
+// Widest first, then narrower ones for what it lacks, then the reference kernels.
+KernelTable make_table(Isa isa) {
+  KernelTable table;
+  table.name = isa_name(isa);
+  for (Isa i : {Isa::kAvx512, Isa::kAvx2, Isa::kPortable})
+    if (i <= isa) add_all(i, table.kernels);
+  for (const Kernel* k : ref_table().kernels) table.kernels.push_back(k);
+  return table;
+}
+
+}  // namespace
+
+std::string_view isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512: return "avx512";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kPortable: break;
+  }
+  return "portable";
+}
+
+bool isa_available(Isa isa) {
+#if HOIST_X86
+  if (isa == Isa::kAvx512)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           isa_available(Isa::kAvx2);
+  if (isa == Isa::kAvx2)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+#endif
+  return isa == Isa::kPortable;
+}
+
+Isa best_isa() {
+  Isa best = Isa::kPortable;
+  for (Isa i : {Isa::kAvx2, Isa::kAvx512})
+    if (isa_available(i)) best = i;
+  if (const char* asked = std::getenv("HOIST_ISA"))
+    for (Isa i : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+      if (isa_name(i) == asked && i < best) best = i;
+  return best;
+}
+
+const KernelTable& cpu_table(Isa isa) {
+  static const KernelTable tables[] = {make_table(Isa::kPortable), make_table(Isa::kAvx2),
+                                       make_table(Isa::kAvx512)};
+  return tables[static_cast<int>(isa)];
+}
+
+}  // namespace hoist::kernels
