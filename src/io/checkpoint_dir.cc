@@ -118,28 +118,36 @@ std::string StagedFolder::commit() {
   return final_path;
 }
 
-void verify_manifest(const std::string& folder, bool hash) {
-  const std::string path = join_path(folder, kManifest);
+std::vector<std::pair<std::string, FileDigest>> parse_manifest(std::string_view json,
+                                                               const std::string& source) {
   JsonOptions options;
   options.max_bytes = kMaxManifestBytes;
   options.value_error = ErrorCode::kCorrupt;
-  const JsonDocument doc = JsonDocument::parse(read_file(path, kMaxManifestBytes), path, options);
+  const JsonDocument doc = JsonDocument::parse(json, source, options);
   if (doc.root().get_string("format") != "hoist-manifest") doc.root().at("format").refuse("hoist-manifest");
   doc.root().get_int("version", 1, 1);
-  const Json files = doc.root().at("files");
-  for (const auto& [name, entry] : files.members()) {
-    check_file_name(name, path);
+  std::vector<std::pair<std::string, FileDigest>> files;
+  for (const auto& [name, entry] : doc.root().at("files").members()) {
+    check_file_name(name, source);
+    files.push_back({std::string(name),
+                     {entry.get_int("bytes", 0, INT64_MAX), std::string(entry.get_string("xxh3_128"))}});
+  }
+  return files;
+}
+
+void verify_manifest(const std::string& folder, bool hash) {
+  const std::string path = join_path(folder, kManifest);
+  for (const auto& [name, expected] : parse_manifest(read_file(path, kMaxManifestBytes), path)) {
     const std::string file = join_path(folder, name);
-    const int64_t bytes = entry.get_int("bytes", 0, INT64_MAX);
-    const std::string_view expected = entry.get_string("xxh3_128");
     const int64_t found = file_size(file);
     if (found < 0) throw_corrupt(file + ": the manifest lists it, but it is missing");
-    if (found != bytes) throw_corrupt(fmt::format("{}: found {} bytes, expected {}", file, found, bytes));
+    if (found != expected.bytes)
+      throw_corrupt(fmt::format("{}: found {} bytes, expected {}", file, found, expected.bytes));
     if (!hash) continue;
     const FileDigest digest = digest_file(file);
-    if (digest.xxh3_128 != expected)
+    if (digest.xxh3_128 != expected.xxh3_128)
       throw_corrupt(fmt::format("{}: found checksum {}, expected {}: its bytes changed after it was saved",
-                                file, digest.xxh3_128, expected));
+                                file, digest.xxh3_128, expected.xxh3_128));
   }
 }
 

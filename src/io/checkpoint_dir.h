@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,10 @@ class StagedFolder {
 // Throws kCorrupt naming the first file that is absent, has another size, or (when `hash`) other bytes than
 // folder/manifest.json says; kNotFound when there is no manifest.
 void verify_manifest(const std::string& folder, bool hash = true);
+
+// (file, digest) pairs of a manifest's text; the names are checked. Exposed for fuzzing.
+std::vector<std::pair<std::string, FileDigest>> parse_manifest(std::string_view json,
+                                                               const std::string& source);
 
 struct CheckpointRef {
   int64_t step = 0;

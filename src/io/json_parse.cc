@@ -32,6 +32,7 @@ class Builder {
     size_t bound = 1;
     for (char c : text_) bound += c == ',' || c == ':' || c == '[' || c == '{';
     tree_.nodes.reserve(bound);
+    tree_.strings.reserve(text_.size());  // no escape is shorter than what it stands for
     doc_ = &doc;
     value(doc, 0);
     if (const char* rest = location()) fail("not valid JSON: something follows the value" + where(rest));

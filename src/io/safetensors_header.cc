@@ -1,6 +1,5 @@
 // The header: parsing with one refusal per rule of the format.
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <array>
@@ -70,7 +69,6 @@ SafetensorsHeader parse_safetensors_header(std::span<const char> head, int64_t f
     throw_corrupt(fmt::format("{}: header length: found {}, but the file has only {} bytes after it", source,
                               length, file_bytes - 8));
   const std::string_view text(head.data() + 8, static_cast<size_t>(length));
-  if (!simdjson::validate_utf8(text.data(), text.size())) throw_corrupt(source + ": header: not valid UTF-8");
   if (text.empty() || text[0] != '{')
     throw_corrupt(fmt::format("{}: header: found {} as first byte, expected {{", source,
                               text.empty() ? "nothing" : json_quote(text.substr(0, 1))));
