@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Writes docs/images/page-*.png: the page while text streams, wide and narrow, light and dark.
+
+Usage: scripts/screenshots.py HOIST_BINARY MODEL_FOLDER [--out docs/images] [--prompt TEXT] [--tokens N]
+
+Needs chromium and chromedriver. Each picture is taken in the middle of a generation: where the model is faster than
+the browser, after its end.
+"""
+
+import argparse
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "python"))
+
+import browser  # noqa: E402
+import server_process  # noqa: E402
+
+SIZES = {"wide": (1280, 800), "narrow": (360, 740)}
+
+
+def picture(page, url, size, scheme, options):
+    page.size(*SIZES[size], scale=2 if size == "narrow" else 1)
+    page.scheme(scheme)
+    page.open(url)
+    page.script("localStorage.clear()")
+    page.open(url)
+    page.wait("return document.getElementById('model').textContent.includes('-token context')", "the model's name")
+    page.script("""
+      const set = (id, value) => {
+        const element = document.getElementById(id);
+        element.value = value;
+        element.dispatchEvent(new Event("input", {bubbles: true}));
+      };
+      set("max_tokens", arguments[0]);
+      set("seed", "1");
+      set("text", arguments[1]);
+      document.getElementById("generate").click();""", str(options.tokens), options.prompt)
+    page.wait(f"return document.getElementById('completion').textContent.length > {options.tokens}"
+              " || (document.getElementById('stop').hidden && document.getElementById('count').textContent)", "some text")
+    path = options.out / f"page-{size}-{scheme}.png"
+    page.screenshot(path)
+    print(path)
+    page.press("escape")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("model")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--prompt", default="Once upon a time")
+    parser.add_argument("--tokens", type=int, default=160)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with server_process.serving(options.binary, options.model) as url, browser.browser() as page:
+        for size in SIZES:
+            for scheme in ("light", "dark"):
+                picture(page, url, size, scheme, options)
+
+
+if __name__ == "__main__":
+    main()
