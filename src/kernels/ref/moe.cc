@@ -1,0 +1,101 @@
+#include "ops/moe.h"
+
+#include <algorithm>
+
+#include "kernels/ref/any_float.h"
+
+namespace hoist::kernels::ref {
+
+namespace {
+
+void route_sort(const KernelArgs& args) noexcept {
+  const auto& a = args.attrs.as<ops::RouteSortAttrs>();
+  const int64_t pairs = args.operands[0].elements(), experts = args.results[2].elements();
+  const int32_t* expert = args.in<int32_t>(0);
+  int32_t *source = args.out<int32_t>(0), *position = args.out<int32_t>(1), *counts = args.out<int32_t>(2);
+  auto local = [&](int64_t i) { return expert[i] - a.base; };
+  int32_t row = 0;
+  auto take = [&](int64_t i) {
+    source[row] = static_cast<int32_t>(i);
+    position[i] = row++;
+  };
+  for (int64_t e = 0; e < experts; ++e) {
+    const int32_t first = row;
+    for (int64_t i = 0; i < pairs; ++i)
+      if (local(i) == e) take(i);
+    counts[e] = row - first;
+  }
+  for (int64_t i = 0; i < pairs; ++i)
+    if (local(i) < 0 || local(i) >= experts) take(i);
+}
+
+// Elements of t per index of its outermost dimension.
+int64_t row_size(const TensorView& t) {
+  int64_t n = 1;
+  for (int i = 1; i < t.dims.size(); ++i) n *= t.dims[i];
+  return n;
+}
+
+// Calls f(expert, first row, end row) for every expert's run, and at last for the rows past all runs with
+// expert -1.
+template <class F>
+void each_run(const TensorView& counts, int64_t rows, F f) {
+  int64_t row = 0;
+  for (int64_t e = 0; e < counts.dims[0]; ++e) {
+    const int64_t end = std::clamp<int64_t>(row + counts.as<const int32_t>()[e], row, std::max(rows, row));
+    f(e, row, end);
+    row = end;
+  }
+  f(int64_t{-1}, row, rows);
+}
+
+// The nest's axes: rows, out, summed, experts.
+void grouped_contract(const KernelArgs& args) noexcept {
+  const Space space(args.prepared.as<Nest>(), args);
+  const TensorView &x = args.operands[0], &w = args.operands[1], &y = args.results[0];
+  const int out = y.dims.size(), summed = out + x.dims.size() - 1;
+  each_run(args.operands[2], x.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      Offsets start = space.start();
+      start[0] = row * row_size(x);
+      start[1] = expert * row_size(w);
+      start[3] = row * row_size(y);
+      space.each(1, out, start, [&](const Offsets& to) {
+        double sum = 0;
+        if (expert >= 0)
+          space.each(out, summed, to, [&](const Offsets& at) { sum += load(x, at[0]) * load(w, at[1]); });
+        store(y, to[3], sum);
+      });
+    }
+  });
+}
+
+// The nest's axes: experts, out, rows.
+void grouped_outer(const KernelArgs& args) noexcept {
+  const Space space(args.prepared.as<Nest>(), args);
+  const TensorView &x = args.operands[0], &y = args.operands[1], &result = args.results[0];
+  each_run(args.operands[2], x.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
+    if (expert < 0) return;
+    Offsets start = space.start();
+    start[3] = expert * row_size(result);
+    space.each(1, result.dims.size(), start, [&](const Offsets& at) {
+      double sum = 0;
+      for (int64_t row = begin; row < end; ++row)
+        sum += load(x, at[0] + row * row_size(x)) * load(y, at[1] + row * row_size(y));
+      store(result, at[3], sum);
+    });
+  });
+}
+
+}  // namespace
+
+Kernels moe_kernels() {
+  static constexpr Kernel kKernels[] = {
+      {"route_sort", "ref", supports_dense, route_sort},
+      {"grouped_contract", "ref", supports_dense, grouped_contract, prepare_result_nest},
+      {"grouped_outer", "ref", supports_dense, grouped_outer, prepare_result_nest},
+  };
+  return kKernels;
+}
+
+}  // namespace hoist::kernels::ref
