@@ -42,7 +42,7 @@ void check_host(const beast_http::fields& fields, bool http10, std::string autho
   const size_t hosts = fields.count(field::host);
   if (hosts > 1 || (hosts == 0 && !http10)) throw_malformed("expected exactly one Host header");
   if (authority.empty() && hosts) authority = view(fields[field::host]);
-  if (!authority.empty() && !host_allowed(authority, options.allowed_hosts))
+  if ((hosts || !authority.empty()) && !host_allowed(authority, options.allowed_hosts))
     throw ApiError(403, "Host: this server does not answer to this name; use an IP address or localhost", "",
                    "host_not_allowed");
   const size_t origins = fields.count(field::origin);
@@ -53,6 +53,9 @@ void check_host(const beast_http::fields& fields, bool http10, std::string autho
 }  // namespace
 
 RequestHead parse_request_head(std::string_view block, const ServerOptions& options) {
+  // Beast joins folded lines, others do not (RFC 9112 section 5.2 lets a server refuse them).
+  if (block.find("\r\n ") != std::string_view::npos || block.find("\r\n\t") != std::string_view::npos)
+    throw_malformed("folded header line");
   beast_http::request_parser<beast_http::empty_body> parser;
   parser.header_limit(static_cast<uint32_t>(block.size() + 1));
   parser.body_limit(std::numeric_limits<uint64_t>::max());  // BodyReader holds the limit

@@ -115,17 +115,25 @@ void Server::State::listen() {
   check();
   acceptor.listen(asio::socket_base::max_listen_connections, ec);
   check();
+  acceptor.non_blocking(true, ec);
+  check();
   port = acceptor.local_endpoint(ec).port();
   check();
 }
 
 void Server::State::accept_next() {
   if (!acceptor.is_open()) return;
-  acceptor.async_accept([this](error_code ec, tcp::socket socket) { on_accept(ec, std::move(socket)); });
+  // Waits first: without free descriptors, accept fails even when no client is there to be let in.
+  acceptor.async_wait(tcp::acceptor::wait_read, [this](error_code waited) {
+    if (waited || !acceptor.is_open()) return;
+    tcp::socket socket(core.io);
+    error_code ec;
+    acceptor.accept(socket, ec);
+    on_accept(ec, std::move(socket));
+  });
 }
 
 void Server::State::on_accept(const error_code& ec, tcp::socket socket) {
-  if (!acceptor.is_open()) return;
   if (ec && out_of_descriptors(ec)) return on_no_descriptors();
   if (!ec) {
     const size_t limit = static_cast<size_t>(core.options.max_connections);

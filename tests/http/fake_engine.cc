@@ -136,7 +136,13 @@ void FakeEngine::run() {
         ++i;
       }
     }
-    if (options_.step.count() > 0) changed_.wait_for(lock, options_.step, [&] { return stopping_; });
+    if (options_.step.count() > 0) {
+      changed_.wait_for(lock, options_.step, [&] { return stopping_; });
+    } else {
+      lock.unlock();  // let submit and cancel in
+      std::this_thread::yield();
+      lock.lock();
+    }
   }
 }
 

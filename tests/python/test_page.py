@@ -77,7 +77,7 @@ def set_number(page, selector, value):
 
 
 def check_streaming(page):
-    page.wait("return document.getElementById('model').textContent.includes('tokens of context')", "the model's name")
+    page.wait("return document.getElementById('model').textContent.includes('-token context')", "the model's name")
     page.script("""
       window.lengths = [];
       new MutationObserver(() => window.lengths.push(document.getElementById("completion").textContent.length))

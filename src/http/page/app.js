@@ -264,7 +264,7 @@ async function showModel() {
   try {
     const response = await fetch("/v1/models");
     const model = (await response.json()).data[0];
-    $("model").textContent = `${model.id} · ${model.max_model_len.toLocaleString("en")} tokens of context`;
+    $("model").textContent = `${model.id} · ${model.max_model_len.toLocaleString("en")}-token context`;
     document.title = `${model.id} · Hoist`;
   } catch {
     $("model").textContent = "The server cannot be reached.";

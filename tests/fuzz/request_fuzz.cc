@@ -1,0 +1,77 @@
+// Any bytes as the body of POST /v1/completions, and as an HTTP request on the wire. What is accepted is in
+// range and the refusals are ApiErrors; how the wire is cut into packets changes nothing.
+#include <algorithm>
+
+#include "base/check.h"
+#include "http/api_error.h"
+#include "http/body_reader.h"
+#include "http/completion_request.h"
+#include "http/request_head.h"
+
+using namespace hoist;
+using namespace hoist::http;
+
+namespace {
+
+void check_body(std::string_view text) {
+  CompletionsCall call;
+  try {
+    call = parse_completions_call(text, 1 << 20);
+  } catch (const ApiError& error) {
+    HOIST_CHECK(error.status == 400 && !error.message.empty(), "a refusal says why");
+    error_json(error);
+    return;
+  }
+  HOIST_CHECK(!call.sequences.empty() && call.sequences.size() <= CompletionsCall::kMaxPrompts, "prompts");
+  for (const CompletionRequest& r : call.sequences) {
+    HOIST_CHECK(r.max_tokens >= 1 && r.temperature >= 0 && r.temperature <= 100, "range");
+    HOIST_CHECK(r.top_p > 0 && r.top_p <= 1 && r.min_p >= 0 && r.min_p <= 1 && r.top_k >= 0, "range");
+    HOIST_CHECK(r.repeat_penalty >= 0.01 && r.repeat_penalty <= 100, "range");
+    HOIST_CHECK(r.stop.size() <= CompletionsCall::kMaxStops, "stops");
+    for (const std::string& stop : r.stop) HOIST_CHECK(!stop.empty(), "an empty stop string never ends");
+    for (const int64_t id : r.prompt_ids) HOIST_CHECK(id >= 0, "ids");
+  }
+}
+
+// The body, or the status that refuses it, with `step` bytes at a time.
+std::string read_body(BodyReader reader, std::string_view wire, size_t step) {
+  try {
+    while (!wire.empty() && !reader.complete()) wire.remove_prefix(reader.feed(wire.substr(0, step)));
+    return reader.complete() ? "body " + reader.take() + "|" + std::string(wire) : "incomplete";
+  } catch (const ApiError& error) {
+    return std::to_string(error.status);
+  }
+}
+
+void check_wire(std::string_view wire) {
+  const size_t end = wire.find("\r\n\r\n");
+  if (end == std::string_view::npos) return;
+  ServerOptions options;
+  options.max_body_bytes = 1000;
+  RequestHead head;
+  try {
+    head = parse_request_head(wire.substr(0, end + 4), options);
+  } catch (const ApiError& error) {
+    HOIST_CHECK(error.status >= 400 && error.status < 600 && error.status != 500, "a refusal has a status");
+    return;
+  }
+  HOIST_CHECK(head.request.path.starts_with('/'), "path");
+  for (const unsigned char c : head.request.path)
+    HOIST_CHECK(c >= 0x20 && c != 0x7f, "control character in a path");
+  HOIST_CHECK(head.request.headers.size() <= 100, "headers");
+  const std::string_view rest = wire.substr(end + 4);
+  HOIST_CHECK(read_body(head.body, rest, rest.size()) == read_body(head.body, rest, 1), "packets matter");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if (data[0] % 2 == 0) {
+    check_body(text);
+  } else {
+    check_wire(text);
+  }
+  return 0;
+}
