@@ -37,7 +37,7 @@ def picture(page, url, size, scheme, options):
       set("seed", "1");
       set("text", arguments[1]);
       document.getElementById("generate").click();""", str(options.tokens), options.prompt)
-    page.wait(f"return document.getElementById('completion').textContent.length > {options.tokens}"
+    page.wait(f"return document.getElementById('completion').textContent.length > {2 * options.tokens}"
               " || (document.getElementById('stop').hidden && document.getElementById('count').textContent)", "some text")
     path = options.out / f"page-{size}-{scheme}.png"
     page.screenshot(path)

@@ -102,6 +102,47 @@ def check_streaming(page):
     check(page.text("#before") == PROMPT, "Retry starts from the same prompt")
 
 
+def check_layers(page):
+    """What is typed into the field must lie exactly over what its mirror shows."""
+    samples = ["a", "a\n", "\n\n", "word " * 300, "x" * 700, "\tif (a) {\n\t\treturn 'ä日本語🙂';\n\t}\n\n\n", "a   " * 90]
+    heights = page.script("""
+      const text = document.getElementById("text"), mirror = document.getElementById("mirror"), paper =
+        document.getElementById("paper"), before = text.value, height = paper.style.height;
+      paper.style.cssText = "height: auto; min-height: 0; align-items: start";
+      const result = arguments[0].map((sample) => {
+        text.value = sample;
+        text.dispatchEvent(new Event("input"));
+        text.style.height = "0";
+        const pair = [text.scrollHeight, mirror.scrollHeight];
+        text.style.height = "";
+        return pair;
+      });
+      paper.style.cssText = "";
+      text.value = before;
+      text.dispatchEvent(new Event("input"));
+      return result;""", samples)
+    check(all(abs(a - b) <= 1 for a, b in heights), f"the field and its mirror break lines alike {heights}")
+
+
+def check_editing(page):
+    """The coloured range follows the completion while the text around it is edited."""
+    got = page.script("""
+      const text = document.getElementById("text"), completion = document.getElementById("completion");
+      const whole = completion.textContent, before = text.value;
+      const edit = (value) => {
+        text.value = value;
+        text.dispatchEvent(new Event("input"));
+        return completion.textContent;
+      };
+      const results = [edit("Well. " + text.value) === whole, edit(text.value + " And") === whole];
+      const middle = text.value.indexOf(whole) + 3;
+      results.push(edit(text.value.slice(0, middle) + "XY" + text.value.slice(middle)).length === whole.length + 2);
+      results.push(edit("") === "");
+      edit(before);
+      return results;""")
+    check(all(got), f"edits keep the colour on the completion {got}")
+
+
 def check_stop(page):
     set_number(page, "#max_tokens", "400")
     page.click("#generate")
@@ -143,6 +184,7 @@ def check_page(page, url):
     page.scheme("light")
     page.open(url)
     check_streaming(page)
+    check_editing(page)
     check_stop(page)
     check_error(page)
     check(page.script(LABELS) == [], "every control has a label")
@@ -150,6 +192,7 @@ def check_page(page, url):
         page.size(width, height)
         page.script("document.getElementById('settings').open = true")
         check_width(page, width)
+        check_layers(page)
         for scheme in ("light", "dark"):
             page.scheme(scheme)
             check_contrast(page, f"{scheme}, {width} px")

@@ -139,7 +139,7 @@ function append(piece) {
 let running = null;  // the AbortController of the request under way
 
 function showError(problem) {
-  error.textContent = problem.message;
+  error.textContent = problem.message.replace(/^request body: /, "");
   error.hidden = false;
   const field = problem.param === "stop" ? "stop_strings" : problem.param;
   if (names.includes(field)) {
