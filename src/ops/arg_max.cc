@@ -87,10 +87,6 @@ const OpDef kArgMaxOp = [] {
     out.push_back({"in the middle, with a base",
                    Attrs::of(ArgMaxAttrs{"vocab", 100}),
                    {{Type(DType::f32, {{"rows", 3}, {"vocab", 5}, {"heads", 2}})}}});
-    out.push_back({"ties",
-                   Attrs::of(ArgMaxAttrs{"vocab"}),
-                   {{Type(DType::f32, {{"rows", 2}, {"vocab", 6}}), ir::Fill::kOne}},
-                   "ties"});
   };
   return op;
 }();

@@ -26,7 +26,7 @@ void infer_frequencies(const OpView& view, std::vector<Type>& results) {
   ir::expect(view, a.dim > 0 && a.dim % 2 == 0 && a.dim <= 1 << 20, "expected an even dim");
   ir::expect(view, std::isfinite(a.theta) && a.theta > 0, "expected a positive theta");
   const std::string_view scaling = a.scaling.name();
-  ir::expect(view, scaling == "none" || scaling == "linear" || scaling == "llama3",
+  ir::expect(view, scaling.empty() || scaling == "linear" || scaling == "llama3",
              "expected scaling none, linear or llama3");
   ir::expect(view, std::isfinite(a.factor) && a.factor > 0, "expected a positive factor");
   if (scaling == "llama3")

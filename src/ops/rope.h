@@ -14,7 +14,7 @@ namespace hoist::ops {
 struct RopeFrequenciesAttrs {
   int64_t dim = 0;  // channels that turn; even
   double theta = 10000;
-  Symbol scaling = "none";               // none | linear | llama3
+  Symbol scaling;                        // none (the empty name), linear, llama3
   double factor = 1, low = 1, high = 4;  // low, high: llama3's low_freq_factor and high_freq_factor
   double original = 8192;                // llama3's original_max_position_embeddings
   template <class Self, class V>
