@@ -1,0 +1,185 @@
+// hoist generate: text from a model folder.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "base/error.h"
+#include "cli/options.h"
+#include "decode/engine.h"
+#include "decode/text_stream.h"
+
+namespace hoist::cli {
+
+namespace {
+
+struct GenerateOptions {
+  std::string model, prompt, prompt_file, trace;
+  int64_t count = 200;
+  decode::SamplingParams sampling;
+  std::optional<double> temperature, top_p, min_p, repeat_penalty;
+  std::optional<int64_t> top_k;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> stop;
+  bool json = false, logits = false, ignore_eos = false, no_special = false;
+  int threads = 0;
+  int64_t context = 0, step_tokens = 256;
+};
+
+std::string read_prompt(const GenerateOptions& o) {
+  if (o.prompt_file.empty()) return o.prompt;
+  std::FILE* f = o.prompt_file == "-" ? stdin : std::fopen(o.prompt_file.c_str(), "rb");
+  if (!f) throw_io("--prompt-file " + o.prompt_file, errno);
+  std::string text;
+  char buffer[1 << 16];
+  while (size_t n = std::fread(buffer, 1, sizeof buffer, f)) {
+    text.append(buffer, n);
+    if (text.size() > (64u << 20)) throw_invalid("--prompt-file: found more than 64 MiB, expected less");
+  }
+  if (f != stdin) std::fclose(f);
+  return text;
+}
+
+// Flags win over generation_config.json, which wins over: temperature 0.8, all tokens.
+decode::SamplingParams sampling_of(const GenerateOptions& o, const io::GenerationConfig& g) {
+  decode::SamplingParams s;
+  bool greedy = g.do_sample.has_value() && !*g.do_sample;
+  s.temperature = o.temperature.value_or(greedy ? 0.0 : g.temperature.value_or(0.8));
+  s.top_k = o.top_k.value_or(g.top_k.value_or(0));
+  s.top_p = o.top_p.value_or(g.top_p.value_or(1.0));
+  s.min_p = o.min_p.value_or(g.min_p.value_or(0.0));
+  s.repeat_penalty = o.repeat_penalty.value_or(g.repetition_penalty.value_or(1.0));
+  s.seed = o.seed ? *o.seed : (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  s.check();
+  return s;
+}
+
+void run(const GenerateOptions& o) {
+  using Clock = std::chrono::steady_clock;
+  if (o.count < 1) throw_invalid("-n: found " + std::to_string(o.count) + ", expected at least 1");
+  decode::Model model = decode::open_model(o.model);
+  std::vector<int32_t> prompt = model.tokenizer->encode(read_prompt(o), !o.no_special);
+  if (prompt.empty() && model.config.bos_id) prompt.push_back(static_cast<int32_t>(*model.config.bos_id));
+  if (prompt.empty()) throw_invalid("-p: found an empty prompt, and this model has no token to begin with");
+
+  runtime::Trace trace;
+  decode::EngineOptions options;
+  options.threads = o.threads;
+  options.max_seqs = 1;
+  options.step_tokens = o.step_tokens;
+  const int64_t n = static_cast<int64_t>(prompt.size());
+  int64_t limit = o.context > 0 ? o.context : model.config.max_position;
+  options.context = std::min(limit, model.config.max_position);
+  if (o.count < options.context - n) options.context = n + o.count;
+  options.cache_tokens = options.context;
+  if (!o.trace.empty()) options.trace = &trace;
+  decode::Engine engine(model, options);
+
+  decode::SequenceRequest request;
+  request.prompt = prompt;
+  request.sampling = sampling_of(o, model.generation);
+  request.max_tokens = o.count;
+  request.ignore_eos = o.ignore_eos;
+  std::vector<float> last_logits;
+  if (o.logits)
+    request.on_logits = [&](std::span<const float> row) {
+      if (last_logits.empty()) last_logits.assign(row.begin(), row.end());
+    };
+  auto start = Clock::now();
+  uint64_t id = engine.add(std::move(request));
+  decode::TextStream stream(*model.tokenizer, o.stop);
+  std::vector<int32_t> ids;
+  std::string text;
+  std::string reason = "length";
+  auto show = [&](const std::string& piece) {
+    text += piece;
+    if (!o.json && !piece.empty()) {
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    }
+  };
+  if (!o.json) {
+    std::string echo = model.tokenizer->decode(prompt, true);
+    std::fwrite(echo.data(), 1, echo.size(), stdout);
+    std::fflush(stdout);
+  }
+  Clock::time_point first{};
+  std::vector<decode::TokenEvent> events;
+  bool done = false;
+  while (!done) {
+    events.clear();
+    engine.step(events);
+    for (const decode::TokenEvent& e : events) {
+      if (first == Clock::time_point{}) first = Clock::now();
+      if (e.token != decode::kNoToken) {
+        ids.push_back(e.token);
+        show(stream.feed(e.token));
+      }
+      if (e.finish == decode::Finish::kError) throw Error(ErrorCode::kCorrupt, o.model + ": " + e.error);
+      if (stream.stopped()) {
+        reason = "stop";
+        engine.cancel(id);
+        done = true;
+      } else if (e.finish != decode::Finish::kNone) {
+        reason = e.finish == decode::Finish::kStop ? "stop" : "length";
+        show(stream.finish());
+        done = true;
+      }
+    }
+  }
+  auto end = Clock::now();
+  double prompt_seconds = std::chrono::duration<double>(first - start).count();
+  double decode_seconds = std::chrono::duration<double>(end - first).count();
+  if (!o.trace.empty()) trace.write(o.trace);
+  if (o.json) {
+    nlohmann::ordered_json out;
+    out["prompt_ids"] = prompt;
+    out["ids"] = ids;
+    out["text"] = text;
+    out["finish_reason"] = reason;
+    out["prompt_seconds"] = prompt_seconds;
+    out["decode_seconds"] = decode_seconds;
+    if (o.logits) out["logits"] = last_logits;
+    std::string line = out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    std::printf("%s\n", line.c_str());
+    return;
+  }
+  std::printf("\n");
+  if (isatty(2)) {
+    double rate = decode_seconds > 0 ? static_cast<double>(ids.size() - (ids.empty() ? 0 : 1)) / decode_seconds : 0;
+    std::fprintf(stderr, "[%zu prompt tokens in %.2f s, then %zu at %.1f tokens/s]\n", prompt.size(), prompt_seconds, ids.size(), rate);
+  }
+}
+
+}  // namespace
+
+void add_generate(CLI::App& root) {
+  auto o = std::make_shared<GenerateOptions>();
+  CLI::App& app = *root.add_subcommand("generate", "Continue a prompt with a model");
+  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")->required()->envname("HOIST_MODEL");
+  option(app, "-p,--prompt", o->prompt, "Text to continue");
+  option(app, "--prompt-file", o->prompt_file, "Read the prompt from a file; - is standard input");
+  option(app, "-n,--max-tokens", o->count, "Most tokens to generate");
+  app.add_option("--temperature", o->temperature, "0 always takes the likeliest token (default: generation_config.json, else 0.8)")->envname("HOIST_TEMPERATURE");
+  app.add_option("--top-k", o->top_k, "Draw among the k likeliest tokens; 0: all")->envname("HOIST_TOP_K");
+  app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that reach this probability together")->envname("HOIST_TOP_P");
+  app.add_option("--min-p", o->min_p, "Leave out tokens below this share of the likeliest one")->envname("HOIST_MIN_P");
+  app.add_option("--repeat-penalty", o->repeat_penalty, "Above 1: tokens already seen become less likely")->envname("HOIST_REPEAT_PENALTY");
+  app.add_option("--seed", o->seed, "The same seed draws the same text (default: a fresh one)")->envname("HOIST_SEED");
+  app.add_option("--stop", o->stop, "End before this text; may be given several times")->envname("HOIST_STOP")->expected(1)->take_all();
+  flag(app, "--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
+  flag(app, "--no-special", o->no_special, "Do not add the tokenizer's special tokens (such as <s>) to the prompt");
+  flag(app, "--json", o->json, "Print one JSON object: prompt_ids, ids, text, ...");
+  flag(app, "--logits", o->logits, "With --json: the logits after the prompt");
+  option(app, "--threads", o->threads, "Threads; 0: one per core");
+  option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own");
+  option(app, "--step-tokens", o->step_tokens, "Prompt tokens computed at once");
+  option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file");
+  app.footer("Example:\n  hoist generate path/to/model -p \"Once upon a time\" -n 100 --temperature 0.7 --top-p 0.9");
+  app.callback([o] { run(*o); });
+}
+
+}  // namespace hoist::cli
