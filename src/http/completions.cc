@@ -60,7 +60,10 @@ void check_content_type(const Request& request) {
   if (!type) return;
   std::string_view media = std::string_view(*type).substr(0, type->find(';'));
   while (!media.empty() && (media.back() == ' ' || media.back() == '\t')) media.remove_suffix(1);
-  if (!equals_ignore_case(media, "application/json"))
+  // The second is what `curl -d` says when told nothing. A form on another site's page is stopped by its
+  // Origin.
+  if (!equals_ignore_case(media, "application/json") &&
+      !equals_ignore_case(media, "application/x-www-form-urlencoded"))
     throw ApiError(415, "Content-Type: expected application/json", "", "unsupported_media_type");
 }
 

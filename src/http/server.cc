@@ -263,6 +263,10 @@ bool Server::serve(const Router& router) {
   }
   error_code ignored;
   s.acceptor.close(ignored);
+  // What is still under way is cancelled here, while whoever added the routes still lives.
+  std::vector<std::shared_ptr<Connection>> all;
+  for (const auto& [id, connection] : s.core.connections) all.push_back(connection);
+  for (const auto& connection : all) connection->close();
   return s.clean;
 }
 

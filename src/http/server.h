@@ -77,6 +77,7 @@ class Server {
   // Stops accepting, answers new requests on open connections with 503 (a route may answer them itself, see
   // answer_while_draining), gives those in flight until the deadline, then cancels them (kShutdown).
   void drain();
+  // Ends serve() at once; what is under way is cancelled (kClientLeft).
   void stop();
   // Paths that handlers answer also while draining (health).
   void answer_while_draining(std::string path);

@@ -391,7 +391,7 @@ TEST(Routes, ModelsAndTypes) {
   EXPECT_EQ(post(running.port(), {{"prompt", "a"}, {"model", "gpt-4"}}, 404)["error"]["code"],
             "model_not_found");
   EXPECT_EQ(ask(running.port(), "GET", "/health").body, R"({"status":"ok"})");
-  for (const char* type : {"text/plain", "application/x-www-form-urlencoded", "application/jsonx"}) {
+  for (const char* type : {"text/plain", "multipart/form-data; boundary=x", "application/jsonx"}) {
     Client client(running.port());
     client.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + std::string(type) +
                 "\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"a\"}");

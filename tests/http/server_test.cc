@@ -535,6 +535,19 @@ TEST(Drain, CancelsAtTheDeadlineWithALastWord) {
   EXPECT_TRUE(running.engine.wait_cancelled(2));
 }
 
+TEST(Drain, StoppingCancelsWhatIsUnderWay) {
+  RunningServer running;
+  running.start();
+  running.engine.hold();
+  Client streaming(running.port());
+  streaming.send(request_text("POST", "/v1/completions", R"({"prompt":["a","b"],"stream":true})"));
+  ASSERT_TRUE(running.engine.wait_running(2));
+  running.server.stop();
+  EXPECT_FALSE(running.join());
+  EXPECT_EQ(running.engine.cancelled(), 2);
+  EXPECT_FALSE(streaming.receive());
+}
+
 TEST(Drain, WithNothingUnderWayEndsAtOnce) {
   RunningServer running;
   running.start();

@@ -9,6 +9,14 @@ import urllib.error
 import urllib.request
 
 
+def missing(model):
+    """True, and said, when there is no such model folder: the test is then skipped."""
+    if model is None or pathlib.Path(model).is_dir():
+        return False
+    print(f"{model}: no such folder, skipped")
+    return True
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

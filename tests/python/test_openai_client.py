@@ -110,7 +110,10 @@ def check_leaving(client, model):
 
 
 def main():
-    with server_process.serving(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None) as url:
+    model_folder = sys.argv[2] if len(sys.argv) > 2 else None
+    if server_process.missing(model_folder):
+        return 77
+    with server_process.serving(sys.argv[1], model_folder) as url:
         client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120)
         model = check_models(client)
         whole = check_completion(client, model)
@@ -122,6 +125,7 @@ def main():
         check_leaving(client, model)
         client.close()
     print("ok: the openai client", openai.__version__)
+    return 0
 
 
 if __name__ == "__main__":

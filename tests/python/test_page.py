@@ -208,7 +208,10 @@ def main():
     if not shutil.which("chromedriver"):
         print("chromedriver is not installed, skipped")
         return 77
-    with server_process.serving(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None) as url:
+    model = sys.argv[2] if len(sys.argv) > 2 else None
+    if server_process.missing(model):
+        return 77
+    with server_process.serving(sys.argv[1], model) as url:
         with browser.browser() as page:
             check_page(page, url)
     if failures:
