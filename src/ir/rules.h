@@ -76,8 +76,9 @@ struct AxisRule {
   InlineVec<int8_t, kMaxResults> result_dim;
   InlineVec<ResultRule, kMaxResults> result;
   bool indexed = false;
-  void (*set_base)(Attrs& attrs, int64_t base) = nullptr;  // indexed, or ops that know their own sizes
-  // Ops whose attributes hold this axis's size (full, one_hot, split): told the piece's size.
+  // indexed, or ops that know their own sizes. Adds to the base that is there, so that pieces have pieces.
+  void (*set_base)(Attrs& attrs, int64_t base) = nullptr;
+  // Ops whose attributes hold this axis's size (full, one_hot, split): replaces it by the piece's.
   void (*set_extent)(Attrs& attrs, int64_t extent) = nullptr;
   int8_t carry_operand = -1, carry_result = -1;  // kScan
   Window window;                                 // kWindow

@@ -51,7 +51,7 @@ void write_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
   ir::RuleBuilder r{view, out};
   ir::AxisRule& blocks = r.map(view.operands[0].dims[0].axis);
   blocks.indexed = true;
-  blocks.set_base = [](Attrs& attrs, int64_t base) { attrs.as<KvWriteAttrs>().base = base; };
+  blocks.set_base = [](Attrs& attrs, int64_t base) { attrs.as<KvWriteAttrs>().base += base; };
   r.whole(view.operands[0].dims[1].axis, "slots address blocks, each of a fixed size");
   // Each piece of tokens writes into the pool that the one before it left: the pool is the carry.
   ir::AxisRule& tokens = r.map(view.operands[1].dims[0].axis);
@@ -124,7 +124,7 @@ void attention_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
   // A token whose sequence is elsewhere gets o = 0 here.
   ir::AxisRule& seqs = r.merge(table.dims[0].axis, kSum);
   seqs.indexed = true;
-  seqs.set_base = [](Attrs& attrs, int64_t base) { attrs.as<PagedAttentionAttrs>().base = base; };
+  seqs.set_base = [](Attrs& attrs, int64_t base) { attrs.as<PagedAttentionAttrs>().base += base; };
   r.whole(k.dims[0].axis, "a sequence's blocks may lie anywhere in the pool");
   r.whole(k.dims[1].axis, "the table addresses blocks, each of a fixed size");
   r.whole(table.dims[1].axis, "the softmax over a sequence's keys is not kept in parts");
