@@ -80,8 +80,11 @@ def check_streaming(page):
     page.wait("return document.getElementById('model').textContent.includes('-token context')", "the model's name")
     page.script("""
       window.lengths = [];
-      new MutationObserver(() => window.lengths.push(document.getElementById("completion").textContent.length))
-        .observe(document.getElementById("mirror"), {childList: true, characterData: true, subtree: true});""")
+      const append = window.append;
+      window.append = (piece) => {
+        append(piece);
+        window.lengths.push(document.getElementById("completion").textContent.length);
+      };""")
     set_number(page, "#max_tokens", "40")
     page.type("#text", PROMPT)
     page.press("control", "enter")
