@@ -58,6 +58,8 @@ std::vector<std::pair<std::string, std::string>> parse_weight_index(std::string_
 CheckpointFiles::CheckpointFiles(const std::string& path) : path_(path) {
   if (!is_directory(path)) {
     refuse_foreign_weights(path);
+    if (path_exists(path) && !path.ends_with(".safetensors"))
+      throw_unsupported(path + ": found a file, expected a model folder or a .safetensors file");
     add_shard(path);
   } else if (path_exists(join_path(path, kSingle))) {
     add_shard(join_path(path, kSingle));

@@ -1,6 +1,7 @@
 // Any text as JSON, as config.json and as generation_config.json. What we accept as JSON, simdjson's DOM
 // accepts too, and what it accepts we refuse only for the reasons we add; an accepted config is written and
 // read back the same.
+// Links: io
 #include <simdjson.h>
 
 #include "base/check.h"

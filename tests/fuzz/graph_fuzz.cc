@@ -2,6 +2,7 @@
 // give verify, the axis rules and the cost count nothing to trip over. Refusals are hoist::Error and nothing
 // else. Names are interned for ever (base/symbol.h); after 2^20 of them new names are refused, which is an
 // Error too.
+// Links: ir ops
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,6 @@
 // Any text as model.safetensors.index.json and as a checkpoint's manifest.json: no file name that comes out
 // can leave its folder.
+// Links: io
 #include "base/check.h"
 #include "base/error.h"
 #include "io/checkpoint_dir.h"

@@ -1,5 +1,6 @@
 // Any bytes as a safetensors file: refused with an Error, or every tensor lies inside the data section and
 // the same header written by us reads back as the same tensors.
+// Links: io
 #include <cstring>
 
 #include "base/check.h"

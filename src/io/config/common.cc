@@ -1,3 +1,4 @@
+// The getters of io/config/family.h, and what the Llama-shaped families have in common.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
