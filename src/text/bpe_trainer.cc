@@ -11,6 +11,7 @@
 #include "text/byte_alphabet.h"
 #include "text/flat_map.h"
 #include "text/pattern.h"
+#include "text/regex.h"
 #include "text/utf8.h"
 #include "text/vocab.h"
 
@@ -162,7 +163,8 @@ void BpeTrainer::add(std::string_view document) {
     document = repaired;
   }
   state.spans.clear();
-  state.split.find(document, state.spans);
+  StepBudget unused = StepBudget::for_text(0);  // the scanner needs none
+  state.split.find(document, unused, state.spans);
   for (const Span& span : state.spans) {
     const std::string_view word = document.substr(span.begin, span.end - span.begin);
     if (word.empty()) continue;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "text/byte_alphabet.h"
 #include "text/normalizer.h"
+#include "text/regex.h"
 #include "text/utf8.h"
 
 namespace hoist::text {
@@ -19,7 +20,8 @@ class DecoderChain::Stage {
   virtual void finish() {}  // no more tokens; passes on what it held back
 
   Stage* next = nullptr;
-  uint64_t* budget = nullptr;
+  uint64_t* budget = nullptr;   // bytes that may still be passed on
+  StepBudget* steps = nullptr;  // for regular expressions
 
  protected:
   // Passes text on, against a budget that grows with the tokens fed: a chain of Replaces must not explode.
@@ -141,7 +143,7 @@ struct BpeStage : Stage {
   void emit(std::string_view content) {
     bool ignored = false;
     waiting = false;
-    std::string replaced = replace_all(pattern, content, token, SIZE_MAX, ignored);
+    std::string replaced = replace_all(pattern, content, token, *steps, SIZE_MAX, ignored);
     token.clear();
     pass_token(replaced);
   }
@@ -252,7 +254,7 @@ struct ReplaceStage : Stage {
   }
   void end_token() override {
     bool ignored = false;
-    const std::string out = replace_all(*step.pattern, step.content, token, *budget, ignored);
+    const std::string out = replace_all(*step.pattern, step.content, token, *steps, *budget, ignored);
     token.clear();
     pass_token(out);
   }
@@ -279,7 +281,9 @@ struct JoinStage : Stage {
 }  // namespace
 
 DecoderChain::DecoderChain(const std::vector<DecoderStep>& steps, bool has_decoder)
-    : sink_(std::make_unique<Sink>()), budget_(std::make_unique<uint64_t>(expansion_limit(0))) {
+    : sink_(std::make_unique<Sink>()),
+      budget_(std::make_unique<uint64_t>(expansion_limit(0))),
+      steps_(std::make_unique<StepBudget>(StepBudget::for_text(0))) {
   bool fused = false;  // tokens may be long from here on
   for (const DecoderStep& step : steps) {
     switch (step.kind) {
@@ -304,6 +308,7 @@ DecoderChain::DecoderChain(const std::vector<DecoderStep>& steps, bool has_decod
   for (size_t i = 0; i < stages_.size(); ++i) {
     stages_[i]->next = i + 1 < stages_.size() ? stages_[i + 1].get() : sink_.get();
     stages_[i]->budget = budget_.get();
+    stages_[i]->steps = steps_.get();
   }
 }
 
@@ -311,6 +316,7 @@ DecoderChain::~DecoderChain() = default;
 
 void DecoderChain::feed(std::string_view token, std::string& out) {
   *budget_ += expansion_limit(token.size()) - expansion_limit(0);
+  steps_->left += StepBudget::kPerByte * token.size();
   Stage& first = stages_.empty() ? *sink_ : *stages_.front();
   first.text(token);
   first.end_token();

@@ -50,6 +50,7 @@ class DecoderChain {
   std::vector<std::unique_ptr<Stage>> stages_;
   std::unique_ptr<Sink> sink_;
   std::unique_ptr<uint64_t> budget_;
+  std::unique_ptr<StepBudget> steps_;
 };
 
 }  // namespace hoist::text

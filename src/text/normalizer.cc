@@ -45,10 +45,10 @@ std::string strip_accents(std::string_view text, bool& at_origin) {
 
 }  // namespace
 
-std::string replace_all(const Pattern& pattern, std::string_view content, std::string_view text, size_t limit,
-                        bool& at_origin) {
+std::string replace_all(const Pattern& pattern, std::string_view content, std::string_view text,
+                        StepBudget& budget, size_t limit, bool& at_origin) {
   std::vector<Span> spans;
-  pattern.find(text, spans);
+  pattern.find(text, budget, spans);
   std::string out;
   out.reserve(std::min(limit, text.size()));
   for (const Span& span : spans) {
@@ -67,7 +67,7 @@ std::string replace_all(const Pattern& pattern, std::string_view content, std::s
   return out;
 }
 
-std::string Normalizer::run(std::string_view text, bool& at_origin) const {
+std::string Normalizer::run(std::string_view text, StepBudget& budget, bool& at_origin) const {
   const size_t limit = expansion_limit(text.size());
   std::string current(text);
   for (const NormalizerStep& step : steps) {
@@ -77,7 +77,7 @@ std::string Normalizer::run(std::string_view text, bool& at_origin) const {
       case NormalizerStep::Kind::kStrip: current = std::string(strip(current, step, at_origin)); break;
       case NormalizerStep::Kind::kStripAccents: current = strip_accents(current, at_origin); break;
       case NormalizerStep::Kind::kReplace:
-        current = replace_all(*step.pattern, step.content, current, limit, at_origin);
+        current = replace_all(*step.pattern, step.content, current, budget, limit, at_origin);
         break;
       case NormalizerStep::Kind::kPrepend:
         if (!current.empty()) current.insert(0, step.content);

@@ -30,12 +30,12 @@ class Normalizer {
 
   // `at_origin`: on entry, whether `text` begins at offset 0 of the user's input; on return, whether the
   // first character of the result still comes from there (Metaspace's "first" asks).
-  std::string run(std::string_view text, bool& at_origin) const;
+  std::string run(std::string_view text, StepBudget& budget, bool& at_origin) const;
 };
 
 // Replaces every match. Shared with the Replace decoder. Throws when the result exceeds `limit` bytes.
-std::string replace_all(const Pattern& pattern, std::string_view content, std::string_view text, size_t limit,
-                        bool& at_origin);
+std::string replace_all(const Pattern& pattern, std::string_view content, std::string_view text,
+                        StepBudget& budget, size_t limit, bool& at_origin);
 
 // The most bytes that one text of `size` bytes may become.
 constexpr size_t expansion_limit(size_t size) { return (size_t{16} << 20) + 64 * size; }

@@ -31,7 +31,7 @@ Pattern Pattern::regex(std::string_view expression, std::string_view where) {
   return pattern;
 }
 
-void Pattern::find(std::string_view text, std::vector<Span>& out) const {
+void Pattern::find(std::string_view text, StepBudget& budget, std::vector<Span>& out) const {
   if (text.empty()) {
     out.push_back({0, 0, false});
     return;
@@ -52,7 +52,7 @@ void Pattern::find(std::string_view text, std::vector<Span>& out) const {
     previous = end;
   };
   if (regex_ != nullptr) {
-    regex_->for_each_match(text, add);
+    regex_->for_each_match(text, budget, add);
   } else if (literal_.empty()) {
     // An empty regular expression matches between all characters, and at the end.
     for (size_t at = 0; at < text.size(); at += char_length(static_cast<unsigned char>(text[at])))

@@ -19,6 +19,7 @@ struct Span {
 };
 
 class Regex;  // text/regex.h
+struct StepBudget;
 
 // End of the match that starts at `at` (< text.size()): these patterns match everywhere.
 using Scanner = size_t (*)(std::string_view text, size_t at);
@@ -38,7 +39,7 @@ class Pattern {
   ~Pattern();
 
   // Appends spans that cover `text` in order. Empty `text` gives one empty non-match, as in the reference.
-  void find(std::string_view text, std::vector<Span>& out) const;
+  void find(std::string_view text, StepBudget& budget, std::vector<Span>& out) const;
 
   // The literal text, or empty for a regular expression.
   const std::string& literal_text() const { return literal_; }

@@ -48,11 +48,11 @@ void find_words(std::string_view text, std::vector<Span>& out) {
 }
 
 // The spans of `text` that one step keeps.
-void cut(const PreTokenizerStep& step, std::string_view text, std::vector<Span>& spans) {
+void cut(const PreTokenizerStep& step, std::string_view text, StepBudget& budget, std::vector<Span>& spans) {
   switch (step.kind) {
-    case Kind::kByteLevel: step.pattern->find(text, spans); break;
+    case Kind::kByteLevel: step.pattern->find(text, budget, spans); break;
     case Kind::kMetaspace:
-      step.pattern->find(text, spans);
+      step.pattern->find(text, budget, spans);
       split_spans(spans, SplitBehavior::kMergedWithNext);
       break;
     case Kind::kWhitespace:
@@ -72,7 +72,7 @@ void cut(const PreTokenizerStep& step, std::string_view text, std::vector<Span>&
       split_spans(spans, step.behavior);
       break;
     case Kind::kSplit:
-      step.pattern->find(text, spans);
+      step.pattern->find(text, budget, spans);
       if (step.invert) {
         for (Span& span : spans) span.is_match = !span.is_match;
       }
@@ -157,7 +157,7 @@ void split_spans(std::vector<Span>& spans, SplitBehavior behavior) {
   }
 }
 
-void PreTokenizer::run(std::string_view text, bool at_origin, Pieces& out) const {
+void PreTokenizer::run(std::string_view text, bool at_origin, StepBudget& budget, Pieces& out) const {
   out.text = text;
   out.byte_level = false;
   out.pieces.clear();
@@ -188,7 +188,7 @@ void PreTokenizer::run(std::string_view text, bool at_origin, Pieces& out) const
       next.clear();
       for (const Pieces::Piece& piece : out.pieces) {
         spans.clear();
-        cut(step, out.text.substr(piece.begin, piece.end - piece.begin), spans);
+        cut(step, out.text.substr(piece.begin, piece.end - piece.begin), budget, spans);
         for (const Span& span : spans) {
           if (span.begin == span.end) continue;
           next.push_back(

@@ -54,7 +54,7 @@ class PreTokenizer {
   std::vector<PreTokenizerStep> steps;
 
   // Cuts `text`, well-formed UTF-8 that must outlive `out`.
-  void run(std::string_view text, bool at_origin, Pieces& out) const;
+  void run(std::string_view text, bool at_origin, StepBudget& budget, Pieces& out) const;
 };
 
 // Applies `behavior` to the matches of one piece: the spans to keep, in order, empty ones included.

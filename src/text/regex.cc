@@ -5,35 +5,39 @@
 #include <pcre2.h>
 
 #include "base/error.h"
+#include "text/unicode.h"
 #include "text/utf8.h"
 
 namespace hoist::text {
 namespace {
 
 // Character lists, without brackets, of the shorthands whose meaning PCRE2 does not share.
+const std::string& word_list() {
+  static const std::string list =
+      R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9})"
+      R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})" +
+      newer_ranges("L") + newer_ranges("M") + newer_ranges("Nd");
+  return list;
+}
+
 constexpr const char* kSpaceList =
     R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr const char* kWordList =
-    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9})"
-    R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
-
 constexpr size_t kMaxExpression = 16384;
 constexpr uint32_t kMatchLimit = 10'000'000, kDepthLimit = 1'000'000, kHeapLimitKib = 64 * 1024;
-// Steps allowed in one search of a text, counted at every item of the pattern that is tried.
-constexpr uint64_t kStepsPerByte = 256, kStepsFloor = 10'000;
 
-struct Budget {
-  uint64_t left;
+struct Counter {
+  StepBudget& budget;
   size_t last;
 };
 
 int count_step(pcre2_callout_block* block, void* data) {
-  auto* budget = static_cast<Budget*>(data);
+  // Called at every item of the pattern that is tried; what an item walked over shows in the next position.
+  auto* counter = static_cast<Counter*>(data);
   const size_t at = block->current_position;
-  const uint64_t cost = 1 + (at > budget->last ? at - budget->last : budget->last - at);
-  budget->last = at;
-  if (cost > budget->left) return PCRE2_ERROR_CALLOUT;
-  budget->left -= cost;
+  const uint64_t cost = 1 + (at > counter->last ? at - counter->last : counter->last - at);
+  counter->last = at;
+  if (cost > counter->budget.left) return PCRE2_ERROR_CALLOUT;
+  counter->budget.left -= cost;
   return 0;
 }
 
@@ -56,19 +60,42 @@ std::string translate_regex(std::string_view expression, std::string_view where)
     if (c == '\\') {
       ++i;
       switch (next) {
-        case 'w': out += in_class ? kWordList : fmt::format("[{}]", kWordList); break;
+        case 'w': out += in_class ? word_list() : fmt::format("[{}]", word_list()); break;
         case 's': out += in_class ? kSpaceList : fmt::format("[{}]", kSpaceList); break;
         case 'W':
           if (in_class) refuse("\\W inside [ ]");
-          out += fmt::format("[^{}]", kWordList);
+          out += fmt::format("[^{}]", word_list());
           break;
         case 'S': out += in_class ? std::string("\\S") : fmt::format("[^{}]", kSpaceList); break;
+        case 'd':
+          out += in_class ? "\\p{Nd}" + newer_ranges("Nd") : fmt::format("[\\p{{Nd}}{}]", newer_ranges("Nd"));
+          break;
         case 'b':
         case 'B':
-          if (in_class && next == 'B') refuse("\\B inside [ ]");
-          out += c;
-          out += next;
+          if (in_class) refuse(fmt::format("\\{} inside [ ]", next));
+          out += next == 'b' ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", word_list())
+                             : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", word_list());
           break;
+        case 'p':
+        case 'P': {
+          const size_t close = expression.find('}', i);
+          if (i + 1 >= expression.size() || expression[i + 1] != '{' || close == std::string_view::npos) {
+            refuse(fmt::format("\\{} without {{ }}", next));
+          }
+          std::string_view name = expression.substr(i + 2, close - i - 2);
+          i = close;
+          bool negated = next == 'P';
+          if (name.starts_with('^')) {
+            negated = !negated;
+            name.remove_prefix(1);
+          }
+          if (in_class) {
+            out += fmt::format("\\{}{{{}}}{}", negated ? 'P' : 'p', name, negated ? "" : newer_ranges(name));
+          } else {
+            out += fmt::format("[{}\\p{{{}}}{}]", negated ? "^" : "", name, newer_ranges(name));
+          }
+          break;
+        }
         case 'h': out += in_class ? "0-9A-Fa-f" : "[0-9A-Fa-f]"; break;
         case 'H':
           if (in_class) refuse("\\H inside [ ]");
@@ -172,7 +199,8 @@ Regex::Regex(std::string_view expression, std::string_view where)
 
 Regex::~Regex() = default;
 
-void Regex::for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const {
+void Regex::for_each_match(std::string_view text, StepBudget& budget,
+                           const std::function<void(size_t, size_t)>& visit) const {
   struct Memory {
     pcre2_match_context* context = pcre2_match_context_create(nullptr);
     pcre2_match_data* data;
@@ -186,12 +214,12 @@ void Regex::for_each_match(std::string_view text, const std::function<void(size_
   pcre2_set_match_limit(memory.context, kMatchLimit);
   pcre2_set_depth_limit(memory.context, kDepthLimit);
   pcre2_set_heap_limit(memory.context, kHeapLimitKib);
-  Budget budget{kStepsFloor + kStepsPerByte * text.size(), 0};
-  pcre2_set_callout(memory.context, &count_step, &budget);
+  Counter counter{budget, 0};
+  pcre2_set_callout(memory.context, &count_step, &counter);
 
   size_t from = 0, last_end = std::string_view::npos;
   while (from <= text.size()) {
-    budget.last = from;
+    counter.last = from;
     const int found = pcre2_match(compiled_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
                                   from, PCRE2_NO_UTF_CHECK, memory.data, memory.context);
     if (found == PCRE2_ERROR_NOMATCH) return;

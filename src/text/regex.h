@@ -1,18 +1,27 @@
 // A regular expression from a tokenizer file, run by PCRE2 under limits.
 //
-// The files are written for Oniguruma; what the two engines read differently is translated (\w, \s, line
-// anchors) or refused by name. Work is counted while matching: more than a fixed number of steps per byte is
-// an Error, so no pattern can make time run away, and match, depth and heap limits hold as well. No JIT.
+// The files are written for Oniguruma; what the two engines read differently is translated (\w, \s, \b, line
+// anchors) or refused by name. Work is counted while matching and an Error when it exceeds the caller's
+// budget, so no pattern can make time run away; match, depth and heap limits hold as well. No JIT.
 // Thread-safe.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 namespace hoist::text {
+
+// Steps that regular expressions may still take, shared by all the pieces of one text: short ones may be
+// quadratic, but not all of a long text.
+struct StepBudget {
+  static constexpr uint64_t kFloor = 2'000'000, kPerByte = 256;
+  uint64_t left;
+  static StepBudget for_text(size_t bytes) { return {kFloor + kPerByte * bytes}; }
+};
 
 class Regex {
  public:
@@ -24,7 +33,8 @@ class Regex {
 
   // Calls `visit(begin, end)` for each match from left to right. Matches do not overlap; an empty match right
   // after another match is not reported. Throws Error(kResourceExhausted) when a limit trips.
-  void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const;
+  void for_each_match(std::string_view text, StepBudget& budget,
+                      const std::function<void(size_t, size_t)>& visit) const;
 
  private:
   struct Compiled;

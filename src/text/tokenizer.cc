@@ -57,28 +57,28 @@ class WordCache {
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
-void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_origin, BpeModel::Scratch& scratch,
+void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_origin, Work& work,
                                         std::vector<int32_t>& ids) const {
   if (text.empty()) return;
   Pieces pieces;
-  pre_tokenizer.run(text, at_origin, pieces);
+  pre_tokenizer.run(text, at_origin, work.budget, pieces);
   WordCache cache(pieces.text.size());
   for (const Pieces::Piece& piece : pieces.pieces) {
     const size_t length = piece.end - piece.begin;
     cache.append(pieces.text, piece.begin, length, ids, [&] {
-      model.encode_word(pieces.text.substr(piece.begin, length), pieces.byte_level, scratch, ids);
+      model.encode_word(pieces.text.substr(piece.begin, length), pieces.byte_level, work.scratch, ids);
     });
   }
 }
 
-void Tokenizer::Impl::encode_part(std::string_view part, bool at_origin, BpeModel::Scratch& scratch,
+void Tokenizer::Impl::encode_part(std::string_view part, bool at_origin, Work& work,
                                   std::vector<int32_t>& ids) const {
   std::string normalized;
   if (!normalizer.empty()) {
-    normalized = normalizer.run(part, at_origin);
+    normalized = normalizer.run(part, work.budget, at_origin);
     part = normalized;
   }
-  if (normalized_matcher.empty()) return encode_normalized(part, at_origin, scratch, ids);
+  if (normalized_matcher.empty()) return encode_normalized(part, at_origin, work, ids);
   std::vector<Segment> segments;
   normalized_matcher.split(part, segments);
   for (const Segment& segment : segments) {
@@ -86,7 +86,7 @@ void Tokenizer::Impl::encode_part(std::string_view part, bool at_origin, BpeMode
       ids.push_back(added[static_cast<size_t>(segment.token)].id);
     } else {
       encode_normalized(part.substr(segment.begin, segment.end - segment.begin),
-                        at_origin && segment.begin == 0, scratch, ids);
+                        at_origin && segment.begin == 0, work, ids);
     }
   }
 }
@@ -103,14 +103,14 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3 + impl_->prefix.size() + impl_->suffix.size() + 8);
   if (add_special_tokens) ids = impl_->prefix;
-  BpeModel::Scratch scratch;
+  Impl::Work work{StepBudget::for_text(text.size()), {}};
   std::vector<Segment> segments;
   impl_->raw_matcher.split(text, segments);
   for (const Segment& segment : segments) {
     if (segment.token >= 0) {
       ids.push_back(impl_->added[static_cast<size_t>(segment.token)].id);
     } else {
-      impl_->encode_part(text.substr(segment.begin, segment.end - segment.begin), segment.begin == 0, scratch,
+      impl_->encode_part(text.substr(segment.begin, segment.end - segment.begin), segment.begin == 0, work,
                          ids);
     }
   }

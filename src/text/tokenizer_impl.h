@@ -9,6 +9,7 @@
 #include "text/decoder.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/regex.h"
 #include "text/tokenizer.h"
 
 namespace hoist::text {
@@ -37,12 +38,16 @@ struct Tokenizer::Impl {
   // The token the decoder gets for `id`; no value when there is none or it is to be skipped.
   std::optional<std::string_view> token_to_decode(int32_t id, bool skip_special) const;
 
+  // What one encode() call works with.
+  struct Work {
+    StepBudget budget;
+    BpeModel::Scratch scratch;
+  };
+
   // Appends the ids of text between raw added tokens.
-  void encode_part(std::string_view part, bool at_origin, BpeModel::Scratch& scratch,
-                   std::vector<int32_t>& ids) const;
+  void encode_part(std::string_view part, bool at_origin, Work& work, std::vector<int32_t>& ids) const;
   // Appends the ids of normalised text between added tokens.
-  void encode_normalized(std::string_view text, bool at_origin, BpeModel::Scratch& scratch,
-                         std::vector<int32_t>& ids) const;
+  void encode_normalized(std::string_view text, bool at_origin, Work& work, std::vector<int32_t>& ids) const;
 };
 
 }  // namespace hoist::text

@@ -387,7 +387,7 @@ class TokenizerLoader {
     std::string form = token.content;
     if (token.normalized) {
       bool at_origin = true;
-      form = impl_.normalizer.run(token.content, at_origin);
+      form = impl_.normalizer.run(token.content, budget_, at_origin);
     }
     bytes += form.size();
     if (bytes > kMaxAddedBytes) {
@@ -468,6 +468,7 @@ class TokenizerLoader {
   }
 
   Tokenizer::Impl& impl_;
+  StepBudget budget_ = StepBudget::for_text(1 << 16);  // for normalizing added tokens
   std::string name_;
 };
 

@@ -1,5 +1,6 @@
 #include "text/unicode.h"
 
+#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -64,6 +65,32 @@ constexpr KindRange kUnicode16[] = {
     {0x1FA8F, 0x1FA8F, kSymbol}, {0x1FABE, 0x1FABE, kSymbol}, {0x1FAC6, 0x1FAC6, kSymbol},
     {0x1FADC, 0x1FADC, kSymbol}, {0x1FADF, 0x1FADF, kSymbol}, {0x1FAE9, 0x1FAE9, kSymbol},
     {0x1FBCB, 0x1FBEF, kSymbol}, {0x2EBF0, 0x2EE5D, kLo},
+};
+
+// Assigned in Unicode 15.0, which utf8proc 2.8 knows and PCRE2 10.42 (14.0) does not.
+constexpr KindRange kUnicode15[] = {
+    {0xCF3, 0xCF3, kM},          {0xECE, 0xECE, kM},
+    {0x10EFD, 0x10EFF, kM},      {0x1123F, 0x11240, kLo},
+    {0x11241, 0x11241, kM},      {0x11B00, 0x11B09, kPunct},
+    {0x11F00, 0x11F01, kM},      {0x11F02, 0x11F02, kLo},
+    {0x11F03, 0x11F03, kM},      {0x11F04, 0x11F10, kLo},
+    {0x11F12, 0x11F33, kLo},     {0x11F34, 0x11F3A, kM},
+    {0x11F3E, 0x11F42, kM},      {0x11F43, 0x11F4F, kPunct},
+    {0x11F50, 0x11F59, kDigit},  {0x1342F, 0x1342F, kLo},
+    {0x13440, 0x13440, kM},      {0x13441, 0x13446, kLo},
+    {0x13447, 0x13455, kM},      {0x1B132, 0x1B132, kLo},
+    {0x1B155, 0x1B155, kLo},     {0x1D2C0, 0x1D2D3, kNumberOther},
+    {0x1DF25, 0x1DF2A, kLl},     {0x1E030, 0x1E06D, kLm},
+    {0x1E08F, 0x1E08F, kM},      {0x1E4D0, 0x1E4EA, kLo},
+    {0x1E4EB, 0x1E4EB, kLm},     {0x1E4EC, 0x1E4EF, kM},
+    {0x1E4F0, 0x1E4F9, kDigit},  {0x1F6DC, 0x1F6DC, kSymbol},
+    {0x1F774, 0x1F776, kSymbol}, {0x1F77B, 0x1F77F, kSymbol},
+    {0x1F7D9, 0x1F7D9, kSymbol}, {0x1FA75, 0x1FA77, kSymbol},
+    {0x1FA87, 0x1FA88, kSymbol}, {0x1FAAD, 0x1FAAF, kSymbol},
+    {0x1FABB, 0x1FABD, kSymbol}, {0x1FABF, 0x1FABF, kSymbol},
+    {0x1FACE, 0x1FACF, kSymbol}, {0x1FADA, 0x1FADB, kSymbol},
+    {0x1FAE8, 0x1FAE8, kSymbol}, {0x1FAF7, 0x1FAF8, kSymbol},
+    {0x2B739, 0x2B739, kLo},     {0x31350, 0x323AF, kLo},
 };
 
 // Punctuation by now that the package's Punctuation (Unicode 8) does not know.
@@ -288,6 +315,32 @@ bool is_accent(uint32_t c) {
   if (c == 0x1CF2 || c == 0x1CF3) return true;
   if (utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_CN) return false;
   return kind_of(c) == kM && find_range(kNewerMarks, c) == nullptr;
+}
+
+std::string newer_ranges(std::string_view category) {
+  const auto belongs = [&](Kind kind) {
+    switch (kind) {
+      case kLu: return category == "L" || category == "Lu";
+      case kLl: return category == "L" || category == "Ll";
+      case kLt: return category == "L" || category == "Lt";
+      case kLm: return category == "L" || category == "Lm";
+      case kLo: return category == "L" || category == "Lo";
+      case kM: return category == "M";
+      case kDigit: return category == "N" || category == "Nd";
+      case kLetterNumber: return category == "N" || category == "Nl";
+      case kNumberOther: return category == "N" || category == "No";
+      case kPunct: return category == "P";
+      case kSymbol: return category == "S";
+      default: return false;
+    }
+  };
+  std::string out;
+  const auto add = [&](const KindRange& range) {
+    if (belongs(range.kind)) out += fmt::format("\\x{{{:x}}}-\\x{{{:x}}}", range.first, range.last);
+  };
+  for (const KindRange& range : kUnicode15) add(range);
+  for (const KindRange& range : kUnicode16) add(range);
+  return out;
 }
 
 std::string lowercase(std::string_view text) {

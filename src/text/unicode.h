@@ -36,6 +36,10 @@ bool is_numeric(uint32_t code_point);      // what Digits splits on
 bool is_punctuation(uint32_t code_point);  // what Punctuation splits on
 bool is_accent(uint32_t code_point);       // what StripAccents removes
 
+// Members of a general category ("L", "Nd", ...) too new for PCRE2 10.42, in its notation:
+// "\x{31350}-\x{323af}...".
+std::string newer_ranges(std::string_view category);
+
 std::string lowercase(std::string_view text);  // well-formed UTF-8 in and out, character by character
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
