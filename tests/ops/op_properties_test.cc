@@ -191,7 +191,8 @@ TEST_P(OpProperties, WholeEqualsPieces) {
         rule.set_base(once, 5);
         rule.set_base(twice, 2);
         rule.set_base(twice, 3);
-        EXPECT_EQ(op().attrs->print(twice), op().attrs->print(once)) << op().name << " axis " << rule.axis.str();
+        EXPECT_EQ(op().attrs->print(twice), op().attrs->print(once))
+            << op().name << " axis " << rule.axis.str();
       }
       for (int pieces : {2, 3}) {
         const std::vector<int64_t> cuts = uneven_cuts(rule, pieces);
@@ -260,6 +261,51 @@ TEST_P(OpProperties, BackendsEqualDecomposition) {
   });
 }
 
+// The example with one axis of another size, wherever an operand has it; nullopt when the op (or its
+// attributes) asks for the old one.
+std::optional<Example> resized(const OpDef& op, const Example& example, const AxisRule& rule, int64_t size) {
+  Example e = example;
+  for (size_t i = 0; i < e.operands.size(); ++i) {
+    const int dim = rule.operand_dim[static_cast<int>(i)];
+    if (dim < 0) continue;
+    ir::Dim& d = e.operands[i].type.dims[dim];
+    if (d.size != rule.extent || !(d.axis == rule.axis)) return std::nullopt;
+    d.size = size;
+  }
+  if (rule.set_extent) rule.set_extent(e.attrs, size);
+  std::vector<Type> types;
+  for (const auto& operand : e.operands) types.push_back(operand.type);
+  try {
+    ir::infer_types(op, e.attrs, types);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  return e;
+}
+
+// Vectors have tails and matrices have tiles: every axis in turn empty, single, and longer than a register.
+TEST_P(OpProperties, BackendsAgreeAtOtherSizes) {
+  if (!runs()) return exclude("sizes", "runs over a mesh (tests/comm)");
+  each([&](const Example& e, const Case& small) {
+    const auto operands = small.operand_types(), results = small.result_types();
+    for (const AxisRule& rule : ir::axis_rules({&op(), &small.attrs, operands, results}))
+      for (int64_t size : {0, 1, 67}) {
+        const auto changed = resized(op(), e, rule, size);
+        if (!changed) continue;
+        SCOPED_TRACE("axis " + rule.axis.str() + " of " + std::to_string(size));
+        const Case c = make_case(op(), *changed);
+        const Tensors want = run_decomposed(c);
+        for (const kernels::KernelTable* table : test_tables()) {
+          SCOPED_TRACE(std::string(table->name));
+          const Tensors got = run_case(c, *table);
+          for (size_t i = 0; i < got.size(); ++i)
+            EXPECT_EQ(difference(got[i], want[i]), "") << op().name << " result " << i;
+          passed("sizes");
+        }
+      }
+  });
+}
+
 // Marks an axis live wherever it is outermost; nullopt when it stands further in somewhere, or the op
 // refuses.
 std::optional<Case> with_live(const Case& c, ir::Axis axis) {
@@ -314,8 +360,7 @@ TEST_P(OpProperties, LiveAxesStopAtTheirLength) {
             const HostTensor part =
                 type.rank() && type.dims[0].live ? prefix(got[i], want[i].type.dims[0].size) : got[i];
             const Tolerance strict = Tolerance::exact();
-            EXPECT_EQ(difference(part, want[i], &strict), "")
-                << op().name << " result " << i;
+            EXPECT_EQ(difference(part, want[i], &strict), "") << op().name << " result " << i;
           }
           passed("live");
         }

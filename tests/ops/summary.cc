@@ -8,8 +8,8 @@ namespace hoist::testing {
 
 namespace {
 
-constexpr const char* kProperties[] = {"round trip", "refusals", "gradient", "pieces",
-                                       "backends",   "16-bit",   "live",     "alias"};
+constexpr const char* kProperties[] = {"round trip", "refusals", "gradient", "pieces", "backends",
+                                       "16-bit",     "sizes",    "live",     "alias"};
 
 class PrintAtEnd : public ::testing::Environment {
  public:
