@@ -181,14 +181,10 @@ void infer(const OpView& view, std::vector<Type>& results) {
   results.push_back(statistic_type(view));
 }
 
-// A sink joins the denominator once, however many pieces the keys are in.
-std::vector<ValueId> add_sinks(Builder& b, ValueId o, ValueId lse, ValueId sinks) {
-  const DType acc = b.type(lse).dtype, dtype = b.type(o).dtype;
-  ValueId sink = broadcast_like(b, cast(b, sinks, acc), lse);
-  const std::vector<ValueId> mine = {lse}, other = {sink};
-  ValueId all = kLogSumExp.combine(b, mine, other)[0];
-  ValueId kept = exp(b, sub(b, lse, all));
-  return {cast(b, mul(b, cast(b, o, acc), kept), dtype), all};
+// The log-sum-exp with each head's sink among the terms.
+ValueId with_sinks(Builder& b, ValueId lse, ValueId sinks) {
+  const std::vector<ValueId> keys = {lse}, sink = {broadcast_like(b, widen(b, sinks), lse)};
+  return kLogSumExp.combine(b, keys, sink)[0];
 }
 
 std::vector<ValueId> partial(Builder& b, const OpView& piece, std::span<const ValueId> operands) {
@@ -199,10 +195,13 @@ std::vector<ValueId> partial(Builder& b, const OpView& piece, std::span<const Va
   return b.emit(kAttention, Attrs::of(a), x);
 }
 
+// A sink joins the denominator once, however many pieces the keys are in.
 std::vector<ValueId> finish(Builder& b, const OpView& piece, std::span<const ValueId> operands,
                             std::span<const ValueId> merged, int64_t) {
   const int at = attention_slots(piece.attrs_as<AttentionAttrs>(), false).sinks;
-  return add_sinks(b, merged[0], merged[1], operands[static_cast<size_t>(at)]);
+  const ValueId o = merged[0], lse = merged[1];
+  ValueId all = with_sinks(b, lse, operands[static_cast<size_t>(at)]);
+  return {cast(b, mul(b, widen(b, o), exp(b, sub(b, lse, all))), b.type(o).dtype), all};
 }
 
 constexpr ir::PhasedMerge kSinksLast = {&kSoftmaxState, partial, finish};
@@ -226,11 +225,7 @@ std::vector<ValueId> decompose(Builder& b, const OpView& view, std::span<const V
   const AttentionSlots slots = attention_slots(a, false);
   ValueId s = scores(b, view, x).s;
   ValueId lse = log_sum_exp(b, s, a.k_axis);
-  if (slots.sinks >= 0) {
-    ValueId sink = broadcast_like(b, cast(b, x[static_cast<size_t>(slots.sinks)], b.type(lse).dtype), lse);
-    const std::vector<ValueId> mine = {lse}, other = {sink};
-    lse = kLogSumExp.combine(b, mine, other)[0];
-  }
+  if (slots.sinks >= 0) lse = with_sinks(b, lse, x[static_cast<size_t>(slots.sinks)]);
   Type out = output_type(view);
   ValueId o = contract(b, probabilities(b, s, lse), x[2], axes_of(out), out.dtype);
   return {o, lse};

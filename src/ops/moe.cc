@@ -37,7 +37,7 @@ void infer_sort(const OpView& view, std::vector<Type>& results) {
   Type source(DType::i32, {}), counts(DType::i32, {});
   append_dim(view, source, {a.row_axis, t.elements()});
   append_dim(view, counts, {a.expert_axis, a.num_experts});
-  results = {source, t, counts};
+  results = {source, t, counts, source};
 }
 
 void sort_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
@@ -49,7 +49,7 @@ void sort_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
 void sort_examples(std::vector<Example>& out) {
   auto add = [&](const char* note, int64_t experts, int64_t limit, int64_t base) {
     out.push_back({note,
-                   Attrs::of(RouteSortAttrs{"experts", "rows", experts, base}),
+                   Attrs::of(RouteSortAttrs{"routed", "rows", experts, base}),
                    {{Type(DType::i32, {{"tokens", 6}, {"choices", 2}}), Fill::kIndex, limit}}});
   };
   add("two choices of four experts", 4, 4, 0);
@@ -60,15 +60,24 @@ void sort_examples(std::vector<Example>& out) {
 // ---- grouped_contract and grouped_outer
 // ----------------------------------------------------------------------
 
-void check_counts(const OpView& view, const GroupedAttrs& a) {
+void check_pieces(const OpView& view, const GroupedAttrs& a, int64_t experts) {
+  const ir::Dim& routed = view.operands[2].dims[0];
+  ir::expect(view, experts >= 0 && a.expert_base >= 0 && experts <= routed.size - a.expert_base,
+             "more experts than counts");
+  ir::expect(view, a.row_base >= 0, "row_base must not be negative");
+}
+
+void check_operands(const OpView& view, const GroupedAttrs& a) {
   ir::expect_operands(view, 3);
   expect_dense_float(view, 0);
   expect_dense_float(view, 1);
   expect_ids(view, 2);
   const Type &x = view.operands[0], &y = view.operands[1], &counts = view.operands[2];
   ir::expect(view, x.rank() >= 1 && x.dims[0].axis == a.row_axis, "row_axis must be x's outermost axis");
-  ir::expect(view, counts.rank() == 1 && counts.dims[0].axis == a.expert_axis && !counts.dims[0].live,
-             "expected counts[expert_axis]");
+  ir::expect(view, counts.rank() == 1 && !counts.dims[0].live, "expected counts of one axis");
+  const ir::Axis routed = counts.dims[0].axis;
+  ir::expect(view, !(routed == a.expert_axis) && !x.has(routed) && !y.has(routed),
+             "the axis of counts must have a name of its own: every piece holds all counts");
   const bool f64 = a.to == DType::f64;
   ir::expect(view, is_float(a.to) && (x.dtype == DType::f64) == f64 && (y.dtype == DType::f64) == f64,
              "f64 does not mix with other types");
@@ -77,10 +86,11 @@ void check_counts(const OpView& view, const GroupedAttrs& a) {
 
 void infer_contract(const OpView& view, std::vector<Type>& results) {
   const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
-  check_counts(view, a);
+  check_operands(view, a);
   const Type &x = view.operands[0], &w = view.operands[1];
-  ir::expect(view, w.rank() >= 1 && w.dims[0] == view.operands[2].dims[0],
-             "w's outermost axis must be that of counts");
+  ir::expect(view, w.rank() >= 1 && w.dims[0].axis == a.expert_axis && !w.dims[0].live,
+             "expert_axis must be w's outermost axis");
+  check_pieces(view, a, w.dims[0].size);
   for (int i = 1; i < x.rank(); ++i) {
     const int j = w.find(x.dims[i].axis);
     ir::expect(view, j > 0 && w.dims[j] == x.dims[i] && !a.out.contains(x.dims[i].axis),
@@ -101,12 +111,13 @@ void infer_contract(const OpView& view, std::vector<Type>& results) {
 
 void infer_outer(const OpView& view, std::vector<Type>& results) {
   const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
-  check_counts(view, a);
+  check_operands(view, a);
   const Type &x = view.operands[0], &y = view.operands[1];
   ir::expect(view, y.rank() >= 1 && y.dims[0] == x.dims[0], "x and y must have the same rows");
   ir::expect(view, a.out.size() == x.rank() + y.rank() - 2, "`out` must list the axes of x and y but rows");
   Type t(a.to, {});
-  append_dim(view, t, view.operands[2].dims[0]);
+  check_pieces(view, a, a.num_experts);
+  append_dim(view, t, {a.expert_axis, a.num_experts});
   for (ir::Axis axis : a.out) {
     const int i = x.find(axis), j = y.find(axis);
     ir::expect(view, (i > 0) != (j > 0), "an axis of `out` must be one of x or of y, not rows");
@@ -115,13 +126,23 @@ void infer_outer(const OpView& view, std::vector<Type>& results) {
   results.push_back(t);
 }
 
-constexpr const char* kRunsAreData = "which expert a row belongs to depends on the counts before it";
+void set_row_base(Attrs& attrs, int64_t base) { attrs.as<GroupedAttrs>().row_base += base; }
+void set_expert_base(Attrs& attrs, int64_t base) { attrs.as<GroupedAttrs>().expert_base += base; }
+void set_experts(Attrs& attrs, int64_t n) { attrs.as<GroupedAttrs>().num_experts = n; }
 
+// Rows and experts address each other through the counts: a piece of either meets only the pairs that lie in
+// both.
 void grouped_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
   const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
   ir::RuleBuilder r{view, out};
-  r.whole(a.row_axis, kRunsAreData);
-  r.whole(a.expert_axis, kRunsAreData);
+  ir::AxisRule& rows = r.merge(a.row_axis, kSum);
+  rows.indexed = true;
+  rows.set_base = set_row_base;
+  ir::AxisRule& experts = r.merge(a.expert_axis, kSum);  // `rows` is no longer valid
+  experts.indexed = true;
+  experts.set_base = set_expert_base;
+  if (view.results[0].has(a.expert_axis)) experts.set_extent = set_experts;
+  r.whole(view.operands[2].dims[0].axis, "a run begins where all runs before it end");
   for (int i = 1; i < view.operands[0].rank(); ++i)
     if (ir::Axis axis = view.operands[0].dims[i].axis; !view.results[0].has(axis)) r.merge(axis, kSum);
   r.map_rest();
@@ -137,6 +158,7 @@ GroupedAttrs with_out(const GradContext& g, const Type& like, DType to) {
   GroupedAttrs a = g.op.attrs_as<GroupedAttrs>();
   a.out = inner_axes(like);
   a.to = to;
+  a.num_experts = like.dims[0].size;  // read by grouped_outer only
   return a;
 }
 
@@ -170,9 +192,11 @@ double outer_flops(const OpView& view) {
 
 ExampleOperand f32(ir::Dims dims) { return {Type(DType::f32, dims)}; }
 ExampleOperand counts_of(int64_t experts, int64_t rows) {
-  return {Type(DType::i32, {{"experts", experts}}), Fill::kCounts, rows};
+  return {Type(DType::i32, {{"routed", experts}}), Fill::kCounts, rows};
 }
-Attrs grouped(AxisList out) { return Attrs::of(GroupedAttrs{"rows", "experts", out, DType::f32}); }
+Attrs grouped(AxisList out, int64_t experts = 0) {
+  return Attrs::of(GroupedAttrs{"rows", "experts", out, DType::f32, experts});
+}
 
 void contract_examples(std::vector<Example>& out) {
   const Dim rows{"rows", 9}, model{"model", 6}, ffn{"ffn", 5};
@@ -196,13 +220,14 @@ void contract_examples(std::vector<Example>& out) {
 void outer_examples(std::vector<Example>& out) {
   const Dim rows{"rows", 9}, model{"model", 6}, ffn{"ffn", 5};
   auto linear = [&](const char* note, AxisList axes, int64_t experts, int64_t counted) {
-    out.push_back({note, grouped(axes), {f32({rows, model}), f32({rows, ffn}), counts_of(experts, counted)}});
+    out.push_back(
+        {note, grouped(axes, experts), {f32({rows, model}), f32({rows, ffn}), counts_of(experts, counted)}});
   };
   linear("weight gradient", {"ffn", "model"}, 3, 9);
   linear("most experts are empty", {"model", "ffn"}, 12, 9);
   linear("the last rows belong to nobody", {"ffn", "model"}, 3, 5);
   out.push_back({"interleaved axes",
-                 grouped({"heads", "ffn", "head_dim"}),
+                 grouped({"heads", "ffn", "head_dim"}, 3),
                  {f32({rows, {"heads", 3}, {"head_dim", 3}}), f32({rows, ffn}), counts_of(3, 9)}});
 }
 
@@ -234,7 +259,7 @@ const OpDef kGroupedOuter = [] {
 
 RouteSortResults route_sort(Builder& b, ValueId experts, const RouteSortAttrs& attrs) {
   std::vector<ValueId> r = b.emit(kRouteSort, Attrs::of(attrs), std::span(&experts, 1));
-  return {r[0], r[1], r[2]};
+  return {r[0], r[1], r[2], r[3]};
 }
 ValueId grouped_contract(Builder& b, ValueId x, ValueId w, ValueId counts, const GroupedAttrs& attrs) {
   return b.emit1(kGroupedContract, Attrs::of(attrs), {x, w, counts});

@@ -12,11 +12,14 @@ void route_sort(const KernelArgs& args) noexcept {
   const auto& a = args.attrs.as<ops::RouteSortAttrs>();
   const int64_t pairs = args.operands[0].elements(), experts = args.results[2].elements();
   const int32_t* expert = args.in<int32_t>(0);
-  int32_t *source = args.out<int32_t>(0), *position = args.out<int32_t>(1), *counts = args.out<int32_t>(2);
+  int32_t *source = args.out<int32_t>(0), *position = args.out<int32_t>(1), *counts = args.out<int32_t>(2),
+          *token = args.out<int32_t>(3);
+  const int64_t choices = args.operands[0].dims[1];
   auto local = [&](int64_t i) { return expert[i] - a.base; };
   int32_t row = 0;
   auto take = [&](int64_t i) {
     source[row] = static_cast<int32_t>(i);
+    token[row] = static_cast<int32_t>(i / choices);
     position[i] = row++;
   };
   for (int64_t e = 0; e < experts; ++e) {
@@ -36,17 +39,21 @@ int64_t row_size(const TensorView& t) {
   return n;
 }
 
-// Calls f(expert, first row, end row) for every expert's run, and at last for the rows past all runs with
-// expert -1.
+// Calls f(expert, begin, end) for the part of every expert's run that lies in this piece, both counted from
+// the piece's first; expert is -1 when it lies in another piece, and for the rows past all runs.
 template <class F>
-void each_run(const TensorView& counts, int64_t rows, F f) {
-  int64_t row = 0;
+void each_run(const KernelArgs& args, int64_t experts, F f) {
+  const auto& a = args.attrs.as<ops::GroupedAttrs>();
+  const TensorView& counts = args.operands[2];
+  const int64_t rows = args.operands[0].dims[0];
+  int64_t run = -a.row_base;  // where the next run begins
+  auto clip = [&](int64_t row) { return std::clamp<int64_t>(row, 0, rows); };
   for (int64_t e = 0; e < counts.dims[0]; ++e) {
-    const int64_t end = std::clamp<int64_t>(row + counts.as<const int32_t>()[e], row, std::max(rows, row));
-    f(e, row, end);
-    row = end;
+    const int64_t local = e - a.expert_base, end = run + std::max(counts.as<const int32_t>()[e], 0);
+    f(local >= 0 && local < experts ? local : -1, clip(run), clip(end));
+    run = end;
   }
-  f(int64_t{-1}, row, rows);
+  f(int64_t{-1}, clip(run), rows);
 }
 
 // The nest's axes: rows, out, summed, experts.
@@ -54,11 +61,11 @@ void grouped_contract(const KernelArgs& args) noexcept {
   const Space space(args.prepared.as<Nest>(), args);
   const TensorView &x = args.operands[0], &w = args.operands[1], &y = args.results[0];
   const int out = y.dims.size(), summed = out + x.dims.size() - 1;
-  each_run(args.operands[2], x.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
+  each_run(args, w.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       Offsets start = space.start();
       start[0] = row * row_size(x);
-      start[1] = expert * row_size(w);
+      start[1] = std::max<int64_t>(expert, 0) * row_size(w);
       start[3] = row * row_size(y);
       space.each(1, out, start, [&](const Offsets& to) {
         double sum = 0;
@@ -74,7 +81,7 @@ void grouped_contract(const KernelArgs& args) noexcept {
 void grouped_outer(const KernelArgs& args) noexcept {
   const Space space(args.prepared.as<Nest>(), args);
   const TensorView &x = args.operands[0], &y = args.operands[1], &result = args.results[0];
-  each_run(args.operands[2], x.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
+  each_run(args, result.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
     if (expert < 0) return;
     Offsets start = space.start();
     start[3] = expert * row_size(result);
