@@ -1,3 +1,4 @@
+// attention_grad (declared in ops/attention.h): the gradient of attention, with probabilities recomputed from lse.
 #include "ir/graph.h"
 #include "ops/attention.h"
 #include "ops/attention_parts.h"
