@@ -1,4 +1,5 @@
-// attention_grad (declared in ops/attention.h): the gradient of attention, with probabilities recomputed from lse.
+// attention_grad (declared in ops/attention.h): the gradient of attention, with probabilities recomputed from
+// lse.
 #include "ir/graph.h"
 #include "ops/attention.h"
 #include "ops/attention_parts.h"

@@ -164,7 +164,7 @@ int64_t forward_workspace(const ir::OpView& view, int) {
 }
 
 void set_zero(const TensorView& t) {
-  std::memset(t.data, 0, static_cast<size_t>(t.elements() * dtype_size(t.dtype)));
+  for (int64_t i = 0, n = t.elements(); i < n; ++i) store(t, i, 0);
 }
 
 void add_to(const TensorView& t, int64_t i, double x) { store(t, i, load(t, i) + x); }
