@@ -72,6 +72,7 @@ struct AxisRule {
   Axis axis;           // the name shown to people; unique within the op
   int64_t extent = 0;  // the whole size
   int64_t grain = 1;   // pieces start at multiples of this
+  // A dimension may be a whole multiple of `extent` (split_axis): a piece covers the same fraction of it.
   InlineVec<int8_t, kMaxOperands> operand_dim;
   InlineVec<int8_t, kMaxResults> result_dim;
   InlineVec<ResultRule, kMaxResults> result;

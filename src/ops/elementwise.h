@@ -40,7 +40,8 @@ struct CastAttrs {
     v("to", self.to);
   }
 };
-// The identity (no op) when x already has that type.
+// Any dtype to any. Floats round to nearest; a float becomes an integer by dropping its fraction, saturating,
+// NaN giving 0. The identity (no op) when x already has that type.
 ValueId cast(Builder& b, ValueId x, DType to);
 
 // ---- binary ----
