@@ -249,7 +249,8 @@ void gradient(GradContext& g) {
 
 double flops(const OpView& view) {
   const Type &q = view.operands[0], &v = view.operands[2];
-  const double pairs = static_cast<double>(score_type(view).elements());
+  const double pairs = static_cast<double>(statistic_type(view).elements()) *
+                       static_cast<double>(score_type(view).dims.back().size);
   return 2 * pairs * static_cast<double>(q.dims.back().size + v.dims.back().size);
 }
 

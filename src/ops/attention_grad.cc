@@ -98,7 +98,8 @@ std::vector<ValueId> decompose(Builder& b, const OpView& view, std::span<const V
 
 double flops(const OpView& view) {
   const Type &q = view.operands[0], &v = view.operands[2];
-  const double pairs = static_cast<double>(score_type(view).elements());
+  const double pairs = static_cast<double>(statistic_type(view).elements()) *
+                       static_cast<double>(score_type(view).dims.back().size);
   return 2 * pairs *
          (3.0 * static_cast<double>(q.dims.back().size) + 2.0 * static_cast<double>(v.dims.back().size));
 }
