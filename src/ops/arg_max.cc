@@ -27,6 +27,7 @@ void infer_arg_max(const OpView& view, std::vector<Type>& results) {
   expect_axis(view, 0, a.axis);
   const Type& x = view.operands[0];
   const int64_t size = x.size_of(a.axis);
+  ir::expect(view, !x.dims[x.find(a.axis)].live, "the axis may not be live");
   ir::expect(view, size > 0 && size <= kMaxIndex, "the axis is empty or too large");
   ir::expect(view, a.base >= 0 && a.base <= kMaxIndex - size, "base out of range");
   results.push_back(x.without(a.axis));
@@ -50,6 +51,9 @@ void infer_top_k(const OpView& view, std::vector<Type>& results) {
   const int64_t size = x.size_of(a.axis);
   ir::expect(view, !x.dims[x.find(a.axis)].live, "the axis may not be live");
   ir::expect(view, size <= kMaxIndex, "the axis is too large");
+  // The gradient has one axis more.
+  ir::expect(view, x.rank() < ir::Dims::capacity(), "expected at most 7 axes");
+  ir::expect(view, !(a.axis == a.choice_axis), "choice_axis must differ from axis");
   ir::expect(view, a.k > 0 && a.k <= size, "expected k between 1 and the axis's size");
   Type t(x.dtype, {});
   for (const ir::Dim& d : x.dims) append_dim(view, t, d.axis == a.axis ? ir::Dim{a.choice_axis, a.k} : d);
@@ -61,7 +65,7 @@ void top_k_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
   const TopKAttrs& a = view.attrs_as<TopKAttrs>();
   ir::RuleBuilder rules{view, out};
   rules.whole(a.axis, "the k largest are sorted over all of it");
-  if (!(a.axis == a.choice_axis)) rules.whole(a.choice_axis, "the choices are sorted");
+  rules.whole(a.choice_axis, "the choices are sorted");
   rules.map_rest();
 }
 
@@ -98,7 +102,8 @@ const OpDef kTopK = [] {
     if (g.dresults[0] != ir::kNoValue) g.set(0, scatter(g, g.results[1], a.axis, 0));
   };
   op.flops = [](const OpView& view) {
-    return static_cast<double>(view.operands[0].elements() * view.attrs_as<TopKAttrs>().k);
+    return static_cast<double>(view.operands[0].elements()) *
+           static_cast<double>(view.attrs_as<TopKAttrs>().k);
   };
   op.examples = [](std::vector<Example>& out) {
     out.push_back({"experts of a token",

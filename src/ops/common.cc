@@ -59,6 +59,11 @@ void expect_type(const OpView& view, int i, DType dtype, const ir::Dims& dims) {
     op_error(view, operand_name(i) + ": expected " + to_string(Type(dtype, dims)));
 }
 
+void expect_base(const OpView& view, int64_t base) {
+  constexpr int64_t kLimit = int64_t{1} << 52;
+  ir::expect(view, base >= -kLimit && base <= kLimit, "base out of range");
+}
+
 void append_dim(const OpView& view, Type& t, const ir::Dim& dim) {
   if (dim.axis.empty()) op_error(view, "an axis of the result has no name");
   if (t.has(dim.axis)) op_error(view, "axis '" + dim.axis.str() + "' would appear twice in the result");
@@ -66,7 +71,7 @@ void append_dim(const OpView& view, Type& t, const ir::Dim& dim) {
   if (dim.size < 0) op_error(view, "axis '" + dim.axis.str() + "' has a negative size");
   int64_t elements = 0;
   if (__builtin_mul_overflow(t.elements(), dim.size, &elements) || elements > int64_t{1} << 59)
-    op_error(view, "the result is too large");
+    op_error(view, "the result has more than 2^59 elements");
   t.dims.push_back(dim);
 }
 

@@ -21,6 +21,8 @@ void expect_axis(const ir::OpView& view, int operand, Symbol axis);
 void expect_innermost(const ir::OpView& view, int operand, Symbol axis);
 // A dense float tensor of dtype `dtype` and dims `dims`.
 void expect_type(const ir::OpView& view, int operand, DType dtype, const ir::Dims& dims);
+// The index base of a piece: at most 2^52 either way, so that sums with indices stay exact.
+void expect_base(const ir::OpView& view, int64_t base);
 // Appends an axis; an Error when the name is taken, the rank or the total size too large.
 void append_dim(const ir::OpView& view, ir::Type& t, const ir::Dim& dim);
 

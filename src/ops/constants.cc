@@ -80,8 +80,7 @@ const OpDef kIota = [] {
              ir::expect_operands(view, 0);
              const IotaAttrs& a = view.attrs_as<IotaAttrs>();
              ir::expect(view, a.size >= 0 && a.size <= int64_t{1} << 52, "size out of range");
-             ir::expect(view, a.base >= -(int64_t{1} << 52) && a.base <= int64_t{1} << 52,
-                        "base out of range");
+             expect_base(view, a.base);
              expect_representable(view, static_cast<double>(a.base), a.dtype);
              expect_representable(view, static_cast<double>(a.base + a.size), a.dtype);
              Type t(a.dtype, {});
@@ -108,6 +107,7 @@ const OpDef kOneHot = [] {
              ir::expect_operands(view, 1);
              expect_ids(view, 0);
              const OneHotAttrs& a = view.attrs_as<OneHotAttrs>();
+             expect_base(view, a.base);
              ir::expect(view, is_float(a.to), "expected a float dtype in 'to'");
              Type t = view.operands[0].with_dtype(a.to);
              append_dim(view, t, {a.axis, a.size});

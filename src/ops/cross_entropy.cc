@@ -29,6 +29,7 @@ const CrossEntropyAttrs& attrs_of(const OpView& view) { return view.attrs_as<Cro
 void add_base(Attrs& a, int64_t base) { a.as<CrossEntropyAttrs>().base += base; }
 
 void expect_logits(const OpView& view) {
+  expect_base(view, attrs_of(view).base);
   expect_dense_float(view, 0);
   expect_innermost(view, 0, attrs_of(view).axis);
   expect_type(view, 1, DType::i32, view.operands[0].without(attrs_of(view).axis).dims);

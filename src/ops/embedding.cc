@@ -24,6 +24,7 @@ void infer_embedding(const OpView& view, std::vector<Type>& results) {
   expect_ids(view, 1);
   const Type &table = view.operands[0], &ids = view.operands[1];
   const EmbeddingAttrs& a = view.attrs_as<EmbeddingAttrs>();
+  expect_base(view, a.base);
   ir::expect(view, table.rank() > 0 && table.dims[0].axis == a.axis,
              "expected the axis as the table's outermost");
   ir::expect(view, !ids.has(a.axis), "ids may not have the table's axis");
@@ -46,13 +47,14 @@ void infer_grad(const OpView& view, std::vector<Type>& results) {
   expect_ids(view, 1);
   const Type &dy = view.operands[0], &ids = view.operands[1];
   const EmbeddingGradAttrs& a = view.attrs_as<EmbeddingGradAttrs>();
+  expect_base(view, a.base);
   ir::expect(view, is_float(a.to) && (a.to == DType::f64) == (dy.dtype == DType::f64),
              "expected a float dtype in 'to'; f64 does not mix with other types");
   ir::expect(view, ids.rank() <= dy.rank(), "expected dy to start with the axes of ids");
   for (int i = 0; i < ids.rank(); ++i)
     ir::expect(view, dy.dims[i] == ids.dims[i], "expected dy to start with the axes of ids");
   Type t(a.to, {});
-  append_dim(view, t, {a.axis, a.size});
+  append_dim(view, t, {a.axis, a.size, a.live});
   ir::expect(view, !ids.has(a.axis), "ids may not have the table's axis");
   for (int i = ids.rank(); i < dy.rank(); ++i) append_dim(view, t, dy.dims[i]);
   results.push_back(t);
@@ -75,8 +77,9 @@ const OpDef kEmbedding = [] {
   op.gradient = [](GradContext& g) {
     if (!g.wants(0)) return;
     const EmbeddingAttrs& a = g.op.attrs_as<EmbeddingAttrs>();
-    g.set(0, embedding_grad(g.b, g.dresults[0], g.operands[1], a.axis, g.op.operands[0].dims[0].size, a.base,
-                            g.grad_dtype(0)));
+    const ir::Dim& rows = g.op.operands[0].dims[0];
+    const EmbeddingGradAttrs grad{a.axis, rows.size, a.base, g.grad_dtype(0), rows.live};
+    g.set(0, g.b.emit1(kEmbeddingGrad, Attrs::of(grad), {g.dresults[0], g.operands[1]}));
   };
   // Copies: no arithmetic.
   op.flops = [](const OpView&) { return 0.0; };

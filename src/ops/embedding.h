@@ -23,12 +23,14 @@ struct EmbeddingGradAttrs {
   Symbol axis;
   int64_t size = 0, base = 0;
   DType to = DType::f32;
+  bool live = false;  // the table's axis was
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("axis", self.axis);
     v("size", self.size);
     v("base", self.base);
     v("to", self.to);
+    v("live", self.live);
   }
 };
 // dy [ids..., rest...], ids -> [axis=size, rest...] of dtype `to`: rows of dy summed by id, in the order of

@@ -46,7 +46,8 @@ void infer_rope(const OpView& view, std::vector<Type>& results) {
   const Type &x = view.operands[0], &pos = view.operands[1], &freqs = view.operands[2];
   ir::expect(view, is_subset(pos, x.without(a.axis)),
              "the axes of pos must be a subset of x's leading axes, in order");
-  ir::expect(view, freqs.rank() == 1 && freqs.dtype == DType::f32 && freqs.format.empty(),
+  ir::expect(view,
+             freqs.rank() == 1 && !freqs.dims[0].live && freqs.dtype == DType::f32 && freqs.format.empty(),
              "expected frequencies f32 [rope_half]");
   ir::expect(view, !x.has(freqs.dims[0].axis), "the frequencies' axis may not be one of x's");
   ir::expect(view, freqs.dims[0].size <= x.dims.back().size / 2, "more frequencies than pairs of channels");

@@ -1,5 +1,7 @@
 #include "ops/shape.h"
 
+#include <algorithm>
+
 #include "ops/common.h"
 
 namespace hoist::ops {
@@ -59,7 +61,10 @@ void infer_rename(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 1);
   const RenameAttrs& a = view.attrs_as<RenameAttrs>();
   ir::expect(view, a.from.size() == a.to.size() && !a.from.empty(), "expected as many new names as old ones");
-  for (ir::Axis axis : a.from) expect_axis(view, 0, axis);
+  for (int i = 0; i < a.from.size(); ++i) {
+    expect_axis(view, 0, a.from[i]);
+    ir::expect(view, a.from.index_of(a.from[i]) == i, "an axis is renamed twice");
+  }
   Type t(view.operands[0].dtype, {});
   for (Dim d : view.operands[0].dims) {
     if (int i = a.from.index_of(d.axis); i >= 0) d.axis = a.to[i];
@@ -84,7 +89,7 @@ void infer_split(const OpView& view, std::vector<Type>& results) {
   ir::expect(view, !a.into.empty() && a.into.size() == a.sizes.size(), "expected as many sizes as new axes");
   int64_t product = 1;
   for (int64_t s : a.sizes)
-    ir::expect(view, s > 0 && !__builtin_mul_overflow(product, s, &product), "expected positive sizes");
+    ir::expect(view, s >= 0 && !__builtin_mul_overflow(product, s, &product), "sizes out of range");
   ir::expect(view, product == view.operands[0].dims[at].size,
              "the product of the sizes differs from the axis's");
   Type t(view.operands[0].dtype, {});
@@ -106,6 +111,7 @@ void infer_merge(const OpView& view, std::vector<Type>& results) {
   for (int j = 0; j < a.axes.size(); ++j) {
     ir::expect(view, at + j < dims.size() && dims[at + j].axis == a.axes[j],
                "expected adjacent axes in x's order");
+    ir::expect(view, !dims[at + j].live, "a merged axis may not be live");
     merged.size *= dims[at + j].size;
   }
   Type t(view.operands[0].dtype, {});
@@ -156,6 +162,7 @@ void infer_transpose(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 1);
   expect_dense(view);
   const Type& x = view.operands[0];
+  for (int i = 1; i < x.rank(); ++i) ir::expect(view, !x.dims[i].live, "a live axis must stay outermost");
   Type t(x.dtype, {});
   for (ir::Axis axis : view.attrs_as<TransposeAttrs>().axes) {
     expect_axis(view, 0, axis);
@@ -194,7 +201,7 @@ void infer_concat(const OpView& view, std::vector<Type>& results) {
     other.dims[other.find(axis)].size = t.dims[at].size;
     ir::expect(view, other == t, "expected operands that differ in the size of the axis only");
     ir::expect(view, !__builtin_add_overflow(t.dims[at].size, size, &t.dims[at].size),
-               "the result is too large");
+               "the result has more than 2^59 elements");
   }
   Type checked(t.dtype, {});
   for (const Dim& d : t.dims) append_dim(view, checked, d);
