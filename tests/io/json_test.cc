@@ -106,10 +106,10 @@ TEST(Json, RandomTreesRoundTrip) {
     switch (random() % (depth < 5 ? 8 : 6)) {
       case 0: return "null";
       case 1: return random() % 2 ? "true" : "false";
-      case 2:
-        return std::to_string(static_cast<int64_t>(random()) * static_cast<int64_t>(random()) *
-                                  (random() % 2 ? 1 : -1) >>
-                              (random() % 60));
+      case 2: {
+        const uint64_t bits = uint64_t{random()} << 32 | random();
+        return std::to_string(static_cast<int64_t>(bits) >> random() % 60);
+      }
       case 3: return std::to_string(static_cast<double>(random()) / 65536 + 0.5);
       case 4: return json_quote(std::string(random() % 5, static_cast<char>(random() % 128)));
       case 5: return "\"κλειδί" + std::to_string(random()) + "\"";
