@@ -344,11 +344,14 @@ def write(count):
         with open(os.path.join(OUT, name + ".json"), "w") as f:
             json.dump(d, f, ensure_ascii=False, separators=(",", ":"))
             f.write("\n")
+        special_ids = {i for i, token in t.get_added_tokens_decoder().items() if token.special}
         with open(os.path.join(OUT, name + ".expect"), "w") as f:
             for s in strings:
                 ids = t.encode(s).ids
                 forward = t.decode(ids, skip_special_tokens=False).encode()
-                backward = t.decode(ids[::-1], skip_special_tokens=True).encode()
+                # skip_special_tokens=True, but for a slip of release 0.23: it compares special tokens in normalized
+                # form with their plain spelling, so "<A>" over a lowercasing normalizer is not skipped.
+                backward = t.decode([i for i in ids[::-1] if i not in special_ids], skip_special_tokens=False).encode()
                 f.write("%08x %08x %08x\n" % (hash_ids(ids), hash32(forward), hash32(backward)))
         print(name, t.get_vocab_size())
 

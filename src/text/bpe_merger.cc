@@ -25,6 +25,7 @@ void BpeMerger::run_short(const BpeModel& model, std::vector<int32_t>& ids, size
   size_t count = ids.size() - from;
   int32_t* id = ids.data() + from;
   pairs_.resize(count - 1);
+  lookups += count;
   for (size_t i = 0; i + 1 < count; ++i) pairs_[i] = model.find_merge(id[i], id[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -48,6 +49,7 @@ void BpeMerger::run_short(const BpeModel& model, std::vector<int32_t>& ids, size
 void BpeMerger::push(uint32_t position, const BpeModel& model) {
   const uint32_t next = symbols_[position].next;
   if (next == kEnd) return;
+  ++lookups;
   const uint32_t rank = model.find_merge(symbols_[position].id, symbols_[next].id).rank;
   if (rank == BpeModel::kNoRank) return;
   if (bucket_of_rank_[rank] == 0) {
@@ -110,6 +112,7 @@ void BpeMerger::run_long(const BpeModel& model, std::vector<int32_t>& ids, size_
     while (ranks_.front() == rank && (more = pop(buckets_[index], at))) {
       const uint32_t next = symbols_[at].next;
       if (symbols_[at].id == kDead || next == kEnd) continue;
+      ++lookups;
       const BpeModel::Merge merge = model.find_merge(symbols_[at].id, symbols_[next].id);
       if (merge.rank != rank) continue;  // the pair here has changed since it was noted
       symbols_[at].id = merge.id;

@@ -12,6 +12,9 @@ namespace hoist::text {
 
 class BpeMerger {
  public:
+  // Pairs looked up so far, a measure of work that tests can count.
+  uint64_t lookups = 0;
+
   // Merges `ids[from..]`.
   void run(const BpeModel& model, std::vector<int32_t>& ids, size_t from);
 

@@ -13,6 +13,7 @@ BpeModel::BpeModel() = default;
 BpeModel::~BpeModel() = default;
 BpeModel::Scratch::Scratch() : merger(std::make_unique<BpeMerger>()) {}
 BpeModel::Scratch::~Scratch() = default;
+uint64_t BpeModel::Scratch::lookups() const { return merger->lookups; }
 
 std::string BpeModel::add_merge(std::string_view left, std::string_view right) {
   const auto missing = [](std::string_view token) {

@@ -47,6 +47,7 @@ class BpeModel {
    public:
     Scratch();
     ~Scratch();
+    uint64_t lookups() const;  // pairs looked up so far: a measure of work
 
    private:
     friend class BpeModel;

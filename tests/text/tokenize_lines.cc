@@ -1,6 +1,7 @@
-// Reference harness: `tokenize_lines TOKENIZER.json [--special] [--decode]` reads one JSON string per line and
-// prints the list of its ids per line; with --decode each line of output is {"ids": [...], "text": "..."}, where text
-// is the ids decoded again, special tokens kept. scripts/make_tokenizer_fixtures.py drives it.
+// Reference harness: `tokenize_lines TOKENIZER.json [--special] [--decode]` reads one JSON string per line
+// and prints the list of its ids per line; with --decode each line of output is {"ids": [...], "text":
+// "..."}, where text is the ids decoded again, special tokens kept. scripts/make_tokenizer_fixtures.py drives
+// it.
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
