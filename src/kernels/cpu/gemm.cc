@@ -22,15 +22,6 @@ enum { A = AxisGroup::kA, B = AxisGroup::kB, C = AxisGroup::kC };
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-template <class Body>
-void with_type(DType t, Body body) {
-  switch (t) {
-    case DType::bf16: return body(bf16{});
-    case DType::f16: return body(f16{});
-    default: return body(float{});
-  }
-}
-
 // One worker's scratch.
 struct Scratch {
   float* a;  // [kMBlock / kMr panels][k][kMr]

@@ -6,7 +6,20 @@
 
 #include "kernels/kernel.h"
 
-#define HOIST_CPU_STEMS(X) X(contract)
+#define HOIST_CPU_STEMS(X) \
+  X(activation)            \
+  X(adamw)                 \
+  X(attention)             \
+  X(attention_grad)        \
+  X(contract)              \
+  X(elementwise)           \
+  X(embedding)             \
+  X(layer_norm)            \
+  X(paged)                 \
+  X(reduce)                \
+  X(rms_norm)              \
+  X(rope)                  \
+  X(softmax)
 
 namespace hoist::kernels::cpu {
 

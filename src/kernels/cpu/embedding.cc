@@ -1,0 +1,77 @@
+// embedding: rows copied by id; embedding_grad: rows summed by id, in the order of ids.
+#include "ops/embedding.h"
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/simd.h"
+
+#ifndef HOIST_ISA
+namespace hoist::kernels::cpu {
+namespace {
+
+bool supports(const ir::OpView& v) { return v.operands[0].format.empty(); }
+
+void embed(const KernelArgs& args) noexcept {
+  const int64_t base = args.attrs.as<ops::EmbeddingAttrs>().base;
+  const TensorView &table = args.operands[0], &ids = args.operands[1];
+  const int64_t size = table.dims[0];
+  int64_t row = dtype_size(table.dtype);
+  for (int i = 1; i < table.dims.size(); ++i) row *= table.dims[i];
+  args.pool.parallel_for(ids.elements(), grain_for(row / 4), [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t at = int64_t{ids.as<const int32_t>()[i]} - base;
+      std::byte* out = args.results[0].data + i * row;
+      if (at >= 0 && at < size)
+        std::memcpy(out, table.data + at * row, static_cast<size_t>(row));
+      else
+        std::memset(out, 0, static_cast<size_t>(row));
+    }
+  });
+}
+
+// A 16-bit sum would round at every step: the reference kernel does those.
+bool grad_supports(const ir::OpView& v) { return narrow_floats(v) && v.results[0].dtype == DType::f32; }
+
+}  // namespace
+}  // namespace hoist::kernels::cpu
+#endif
+
+#define HOIST_ISA_FILE "kernels/cpu/embedding.cc"
+#include "kernels/cpu/for_each_isa.h"
+
+namespace hoist::kernels::cpu::HOIST_ISA {
+namespace {
+
+// Each worker owns rows of the table and reads all ids.
+void grad(const KernelArgs& args) noexcept {
+  const auto& a = args.attrs.as<ops::EmbeddingGradAttrs>();
+  const int64_t tokens = args.operands[1].elements(), rows = args.results[0].dims[0];
+  const int64_t n = rows ? args.results[0].elements() / rows : 0;
+  const int32_t* ids = args.in<int32_t>(1);
+  with_type(args.operands[0].dtype, [&](auto tag) {
+    using T = decltype(tag);
+    args.pool.parallel_for(
+        rows, std::max<int64_t>(1, rows / (4 * args.pool.threads())), [&](int64_t begin, int64_t end, int) {
+          float* out = args.out<float>(0);
+          std::memset(out + begin * n, 0, static_cast<size_t>((end - begin) * n) * sizeof(float));
+          for (int64_t t = 0; t < tokens; ++t) {
+            const int64_t at = int64_t{ids[t]} - a.base;
+            if (at < begin || at >= end) continue;
+            const T* x = args.in<T>(0) + t * n;
+            float* y = out + at * n;
+            for (int64_t i = 0; i < n; i += W)
+              store_tail(y + i, load_tail(y + i, n - i) + load_tail(x + i, n - i), n - i);
+          }
+        });
+  });
+}
+
+}  // namespace
+
+void add_embedding(KernelList& list) {
+  static const Kernel kernels[] = {{"embedding", HOIST_ISA_NAME, supports, embed},
+                                   {"embedding_grad", HOIST_ISA_NAME, grad_supports, grad}};
+  for (const Kernel& k : kernels) list.push_back(&k);
+}
+
+}  // namespace hoist::kernels::cpu::HOIST_ISA
