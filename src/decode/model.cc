@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "io/files.h"
@@ -78,12 +79,10 @@ Model open_model(const std::string& folder) {
 
 void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
                   const std::vector<models::Parameter>& parameters,
-                  FunctionRef<std::byte*(const models::Parameter&)> destination) {
-  std::map<const io::TensorInfo*, int> used;
+                  FunctionRef<std::byte*(const models::Parameter&)> destination, bool partial) {
   for (const models::Parameter& p : parameters) {
     const auto* e = find_tensor(files, p.tensor);
     if (!e) throw_not_found(files.path() + ": found no tensor '" + p.tensor + "', which config.json calls for");
-    ++used[e->info];
     if (e->info->shape != p.shape)
       throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " + shape_text(e->info->shape) +
                     ", expected " + shape_text(p.shape));
@@ -99,6 +98,14 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
     for (int64_t r = 0; r < c.rows; ++r)
       e->file->read_as(*e->info, p.type.dtype, to + r * c.width * dtype_size(p.type.dtype), r * c.total + p.offset, c.width);
   }
+  if (!partial) check_tensors(config, files, parameters);
+}
+
+void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& files,
+                   const std::vector<models::Parameter>& parameters) {
+  std::set<const io::TensorInfo*> used;
+  for (const models::Parameter& p : parameters)
+    if (const auto* e = find_tensor(files, p.tensor)) used.insert(e->info);
   for (const auto& e : files.tensors())
     if (!used.count(e.info) && !models::ignorable_tensor(config, e.info->name))
       throw_unsupported(e.file->path() + ": tensor '" + e.info->name + "' has no place in a " +

@@ -36,9 +36,13 @@ Model open_model(const std::string& folder);
 void load_weights(const Model& model, const std::vector<models::Parameter>& parameters, runtime::StateStore& states);
 
 // The same without a tokenizer, into any memory: `destination(parameter)` gives contiguous storage of its type.
+// `partial`: the list is not all of the model, so nothing is said of the files' other tensors.
 void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
                   const std::vector<models::Parameter>& parameters,
-                  FunctionRef<std::byte*(const models::Parameter&)> destination);
+                  FunctionRef<std::byte*(const models::Parameter&)> destination, bool partial = false);
+// Refuses tensors that no parameter comes from.
+void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& files,
+                   const std::vector<models::Parameter>& parameters);
 
 // Writes parameters as the checkpoint tensors they came from. `source(parameter)` gives contiguous f32 or bf16 data of
 // the parameter's type, with its dtype.

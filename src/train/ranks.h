@@ -1,0 +1,75 @@
+// Ranks: one training job as one or several ranks, each a thread with its own states, plans and thread pool.
+//
+// A whole tensor goes in and comes out here: shards are cut and joined by the plan's shardings, so that checkpoints and
+// fresh weights do not know how many ranks there are.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/function_ref.h"
+#include "comm/group.h"
+#include "models/lm.h"
+#include "passes/pipeline.h"
+#include "runtime/executor.h"
+#include "runtime/plan_cache.h"
+
+namespace hoist::train {
+
+struct RanksOptions {
+  passes::Strategy strategy;
+  int threads = 0;  // of each rank; 0: the cores, shared among ranks
+  plan::BuildOptions build;
+  runtime::Trace* trace = nullptr;  // of rank 0
+};
+
+class Ranks {
+ public:
+  explicit Ranks(const RanksOptions& options);
+  ~Ranks();
+
+  int size() const { return static_cast<int>(ranks_.size()); }
+  // Adds a program that every rank can run; returns its number. Programs share one arena per rank.
+  int add(const ir::Graph& global);
+  // Allocates arenas and states. Call once, after the last add().
+  void prepare();
+
+  // Inputs are whole tensors of i32 or f32, cut for each rank; they must stay valid during run().
+  void set_input(int program, std::string_view name, const void* whole);
+  // Runs the program on every rank. A failing rank ends them all: throws Error naming it.
+  void run(int program);
+  // A replicated output of the last run (rank 0's).
+  kernels::TensorView output(int program, std::string_view name) const;
+
+  // Whole states, by name: `whole` has the global type's bytes.
+  void write_state(const std::string& name, const void* whole);
+  void read_state(const std::string& name, void* whole) const;
+  // For one rank: the state's own memory; nullptr when it is split.
+  std::byte* direct(const std::string& name) const;
+  std::vector<std::string> state_names() const;
+  ir::Role role(const std::string& name) const;
+  const ir::Type& global_type(const std::string& name) const;
+
+  // Planned bytes of rank 0: states and arena.
+  int64_t state_bytes() const;
+  int64_t arena_bytes() const;
+
+ private:
+  struct Program;
+  struct Rank;
+  struct StateInfo {
+    ir::Type type;
+    passes::Sharding sharding;
+  };
+  void each_rank(FunctionRef<void(int)> body);
+
+  RanksOptions options_;
+  std::unique_ptr<comm::ThreadWorld> world_;
+  std::vector<std::unique_ptr<Program>> programs_;
+  std::vector<std::unique_ptr<Rank>> ranks_;
+  std::vector<std::pair<std::string, StateInfo>> states_;
+  const StateInfo& state(const std::string& name) const;
+};
+
+}  // namespace hoist::train

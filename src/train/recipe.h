@@ -1,0 +1,56 @@
+// Recipe: everything a training run needs to know, as TOML with `key=value` overrides.
+//
+// Each key is declared once (recipe.cc) with its section, default and meaning; that yields parsing, printing, the
+// override syntax ("train.lr=1e-3", or "lr=1e-3" where the last part is unique) and `hoist train --keys`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+
+namespace hoist::train {
+
+struct Recipe {
+  // [model]
+  std::string from;             // a model folder to start from; empty: fresh weights of the shape below
+  std::string family = "llama"; // llama, gpt2, qwen2, qwen3
+  int64_t hidden = 256, layers = 4, heads = 4, kv_heads = 0, intermediate = 0, context = 256;
+  bool tie = true, biases = true;
+  double init_std = 0.02;
+  // [data]
+  std::vector<std::string> paths;
+  std::string field = "text", tokenizer = "bpe", sampling = "epoch";
+  int64_t vocab = 4096, max_bytes = int64_t{8} << 30;
+  double validation = 0.05;
+  // [train]
+  int64_t steps = 1000, batch = 8, seq = 0, accumulate = 1, warmup = 100, seed = 1337;
+  double lr = 6e-4, min_lr = -1, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, clip = 1.0;
+  double max_seconds = 0;
+  std::string schedule = "cosine", precision = "f32";
+  int64_t eval_every = 250, eval_batches = 20, threads = 0;
+  // [parallel]
+  int64_t data = 1, tensor = 1;
+  std::string strategy;
+  // [output]
+  std::string folder = "out/run";
+  int64_t checkpoint_every = 500, keep = 2, log_every = 1;
+
+  int64_t sequence() const { return seq > 0 ? seq : context; }
+  // Learning rate of step `step` (from 0): linear warm-up lr * (step + 1) / (warmup + 1), then cosine to min_lr at the
+  // last step, or constant.
+  double learning_rate(int64_t step) const;
+};
+
+// Throws Error with file and line for unknown keys, wrong types and values out of range.
+Recipe parse_recipe(std::string_view toml, const std::string& source, const std::vector<std::string>& overrides);
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides);
+std::string print(const Recipe& recipe);
+// Every key with its default and meaning, for --keys.
+std::string recipe_help();
+// The part of a recipe that a resumed run must share with the run it continues.
+std::string resume_key(const Recipe& recipe);
+
+}  // namespace hoist::train

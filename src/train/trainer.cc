@@ -1,0 +1,413 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "data/corpus.h"
+#include "io/checkpoint_dir.h"
+#include "io/files.h"
+#include "passes/pipeline.h"
+#include "report/training_report.h"
+#include "text/bpe_trainer.h"
+
+namespace hoist::train {
+
+using Clock = std::chrono::steady_clock;
+using nlohmann::ordered_json;
+
+namespace {
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+std::string hex_of(float x) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%08x", std::bit_cast<uint32_t>(x));
+  return text;
+}
+
+io::ModelConfig fresh_config(const Recipe& r, int64_t vocab) {
+  io::Family family = io::Family::kLlama;
+  for (io::Family f : {io::Family::kGpt2, io::Family::kQwen2, io::Family::kQwen3})
+    if (io::family_name(f) == r.family) family = f;
+  io::ModelConfig c = io::default_model_config(family);
+  c.vocab = vocab;
+  c.hidden = r.hidden;
+  c.layers = r.layers;
+  c.heads = r.heads;
+  c.kv_heads = r.kv_heads > 0 ? r.kv_heads : r.heads;
+  c.head_dim = r.hidden / r.heads;
+  c.intermediate = r.intermediate > 0 ? r.intermediate
+                   : family == io::Family::kGpt2 ? 4 * r.hidden
+                                                 : round_up(r.hidden * 8 / 3, 32);
+  c.max_position = r.context;
+  c.tie_word_embeddings = r.tie;
+  c.initializer_range = r.init_std;
+  c.bos_id.reset();
+  c.eos_ids.clear();
+  c.eos_is_list = false;
+  // Written and read back: every rule of config.json holds for what a recipe asks as well.
+  return io::parse_model_config(io::write_model_config(c), "recipe [model]");
+}
+
+passes::OptimizerSpec optimizer_spec(const Recipe& r) {
+  passes::OptimizerSpec spec;
+  spec.beta1 = r.beta1;
+  spec.beta2 = r.beta2;
+  spec.eps = r.eps;
+  spec.clip = r.clip;
+  return spec;
+}
+
+// Matrices decay, vectors do not. A matrix is told by the checkpoint's shape: a bias of [heads, head_dim] is a vector.
+std::vector<passes::OptimizerSpec::Group> decay_groups(const std::vector<models::Parameter>& parameters, double decay) {
+  std::vector<passes::OptimizerSpec::Group> groups;
+  for (const models::Parameter& p : parameters) groups.push_back({p.name, 0, p.shape.size() >= 2 ? decay : 0.0, 1.0});
+  return groups;
+}
+
+passes::Strategy strategy_of(const Recipe& r) {
+  if (r.strategy.empty()) return passes::data_and_tensor_parallel(static_cast<int>(r.data), static_cast<int>(r.tensor));
+  return passes::parse_strategy(io::read_file(r.strategy, 1 << 20), r.strategy);
+}
+
+}  // namespace
+
+// The run's folder and its lock: two runs never write one folder.
+class RunFolder {
+ public:
+  explicit RunFolder(const std::string& path) : path_(path), lock_(make(path)) { io::remove_leftovers(checkpoints()); }
+  std::string checkpoints() const { return io::join_path(path_, "checkpoints"); }
+  std::string metrics() const { return io::join_path(path_, "metrics.jsonl"); }
+  const std::string& path() const { return path_; }
+
+ private:
+  static const std::string& make(const std::string& path) {
+    io::make_dirs(io::join_path(path, "checkpoints"));
+    return path;
+  }
+  std::string path_;
+  io::DirLock lock_;
+};
+
+Trainer::Trainer(const Recipe& recipe, TrainObserver observer, runtime::Trace* trace)
+    : recipe_(recipe), observer_(std::move(observer)), trace_(trace) {
+  folder_ = std::make_unique<RunFolder>(recipe_.folder);
+  io::atomic_write(io::join_path(recipe_.folder, "recipe.toml"), print(recipe_));
+  open_data();
+  build();
+  resume();
+}
+
+Trainer::~Trainer() = default;
+
+std::string Trainer::model_folder() const { return io::join_path(recipe_.folder, "model"); }
+
+void Trainer::open_data() {
+  data::CorpusOptions options;
+  options.paths = recipe_.paths;
+  options.field = recipe_.field;
+  options.validation = recipe_.validation;
+  options.max_bytes = recipe_.max_bytes;
+  data::Documents documents = data::read_documents(options);
+  const data::CorpusReport& report = documents.report;
+  if (observer_.note) {
+    std::string text = "data: " + std::to_string(report.documents) + " documents, " + std::to_string(report.bytes / 1000) + " kB";
+    if (report.skipped_files) text += "; " + std::to_string(report.skipped_files) + " files skipped (empty, binary or not UTF-8)";
+    if (report.truncated) text += "; stopped at data.max_bytes";
+    observer_.note(text);
+  }
+  // The tokenizer: the model's own, a given one, or one made here and kept in the run's folder.
+  const std::string own = io::join_path(recipe_.folder, "tokenizer.json");
+  std::string source = !recipe_.from.empty() ? recipe_.from : recipe_.tokenizer;
+  if (source == "char" || source == "bpe") {
+    if (!io::path_exists(own)) {
+      std::string json;
+      if (source == "char") {
+        std::string all;
+        for (const auto* list : {&documents.train, &documents.validation})
+          for (const std::string& d : *list) all += d;
+        json = text::make_character_tokenizer(all);
+      } else {
+        text::BpeTrainerOptions bpe;
+        bpe.vocab_size = static_cast<int32_t>(recipe_.vocab);
+        if (observer_.progress)
+          bpe.progress = [&](int32_t done, int32_t wanted) { observer_.progress("tokenizer", done, wanted); };
+        json = text::train_bpe(documents.train, bpe);
+      }
+      io::atomic_write(own, json);
+    }
+    source = own;
+  }
+  tokenizer_ = text::Tokenizer::load(source);
+  if (recipe_.from.empty()) {
+    config_ = fresh_config(recipe_, tokenizer_->vocab_size());
+    if (auto id = tokenizer_->token_to_id("<|endoftext|>")) config_.eos_ids = {*id};
+  } else {
+    config_ = io::load_model_config(recipe_.from);
+    if (recipe_.sequence() > config_.max_position)
+      throw_invalid("train.seq: found " + std::to_string(recipe_.sequence()) + ", expected at most the model's " +
+                    std::to_string(config_.max_position));
+    if (tokenizer_->vocab_size() > config_.vocab)
+      throw_invalid(recipe_.from + "/tokenizer.json: more token ids than config.json's vocab_size");
+  }
+  const int32_t end = config_.eos_ids.empty() ? -1 : static_cast<int32_t>(config_.eos_ids[0]);
+  auto tokenize = [&](std::vector<std::string>& list) {
+    auto tokens = data::tokenize(list, *tokenizer_, config_.vocab, end, [&](int64_t done, int64_t total) {
+      if (observer_.progress) observer_.progress("tokens", done, total);
+    });
+    list.clear();
+    list.shrink_to_fit();
+    return tokens;
+  };
+  train_tokens_ = tokenize(documents.train);
+  validation_tokens_ = tokenize(documents.validation);
+  io::Hasher hasher;
+  hasher.add(train_tokens_.bytes(), train_tokens_.byte_count());
+  hasher.add(validation_tokens_.bytes(), validation_tokens_.byte_count());
+  data_hash_ = hasher.hex();
+  if (observer_.note)
+    observer_.note("tokens: " + std::to_string(train_tokens_.size()) + " to train on, " +
+                   std::to_string(validation_tokens_.size()) + " held out; vocabulary " + std::to_string(tokenizer_->vocab_size()));
+}
+
+void Trainer::build() {
+  data::BatchShape batch{recipe_.batch * recipe_.accumulate, recipe_.sequence()};
+  batches_ = std::make_unique<data::Batches>(train_tokens_, batch,
+                                             recipe_.sampling == "random" ? data::Sampling::kRandom : data::Sampling::kEpoch,
+                                             static_cast<uint64_t>(recipe_.seed));
+  models::TrainShape shape;
+  shape.batch = recipe_.batch;
+  shape.seq = recipe_.sequence();
+  shape.dtype = recipe_.precision == "bf16" ? DType::bf16 : DType::f32;
+  shape.train_biases = recipe_.biases;
+  parameters_ = models::parameters(config_, shape.dtype, shape.dtype);
+  passes::OptimizerSpec spec = optimizer_spec(recipe_);
+  spec.groups = decay_groups(parameters_, recipe_.decay);
+
+  RanksOptions options;
+  options.strategy = strategy_of(recipe_);
+  options.threads = static_cast<int>(recipe_.threads);
+  options.trace = trace_;
+  ranks_ = std::make_unique<Ranks>(options);
+  passes::PassRunner runner(options.build.passes);
+  ir::Graph model = models::train_graph(config_, shape);
+  passes::TrainGraphs graphs = passes::training_passes(model, spec, static_cast<int>(recipe_.accumulate), runner);
+  if (recipe_.accumulate == 1) {
+    step_program_ = ranks_->add(graphs.step);
+  } else {
+    accumulate_program_ = ranks_->add(graphs.accumulate);
+    apply_program_ = ranks_->add(graphs.apply);
+  }
+  model.name = "evaluate";
+  eval_program_ = ranks_->add(model);
+  ranks_->prepare();
+  const size_t tokens = static_cast<size_t>(shape.batch * shape.seq);
+  ids_.resize(tokens);
+  targets_.resize(tokens);
+  for (int program : {step_program_, accumulate_program_, eval_program_}) {
+    if (program < 0) continue;
+    ranks_->set_input(program, "ids", ids_.data());
+    ranks_->set_input(program, "targets", targets_.data());
+  }
+  const int last = step_program_ >= 0 ? step_program_ : apply_program_;
+  ranks_->set_input(last, "lr", &lr_input_);
+  ranks_->set_input(last, "step", &step_input_);
+  memory_.states = ranks_->state_bytes() * ranks_->size();
+  memory_.arena = ranks_->arena_bytes() * ranks_->size();
+  memory_.data = static_cast<int64_t>(train_tokens_.byte_count() + validation_tokens_.byte_count());
+}
+
+// Fresh weights: each element is a function of (seed, parameter, index), whatever the number of ranks.
+void Trainer::initialize() {
+  if (!recipe_.from.empty()) return load_model_weights(recipe_.from, config_, parameters_, *ranks_);
+  std::vector<float> values;
+  std::vector<bf16> narrow;
+  for (const models::Parameter& p : parameters_) {
+    values.assign(static_cast<size_t>(p.type.elements()), p.init.kind == models::Init::Kind::kOnes ? 1.0f : 0.0f);
+    if (p.init.kind == models::Init::Kind::kNormal) {
+      CounterRng rng(static_cast<uint64_t>(recipe_.seed), stable_hash(p.name));
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(rng.normal(i) * p.init.std);
+    }
+    if (p.type.dtype == DType::f32) {
+      ranks_->write_state(p.name, values.data());
+      continue;
+    }
+    narrow.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i) narrow[i] = to_bf16(values[i]);
+    ranks_->write_state(p.name, narrow.data());
+    const std::vector<std::string> names = ranks_->state_names();
+    const std::string master = passes::master_name(p.name);
+    if (std::find(names.begin(), names.end(), master) != names.end()) ranks_->write_state(master, values.data());
+  }
+}
+
+void Trainer::resume() {
+  io::NewestCheckpoint newest = io::find_newest_checkpoint(folder_->checkpoints());
+  for (const auto& s : newest.skipped)
+    if (observer_.note) observer_.note("skipped checkpoint " + s.path + ": " + s.reason);
+  if (!newest.found) {
+    initialize();
+    truncate_metrics();
+    return;
+  }
+  CheckpointInfo info = read_checkpoint_info(newest.found->path);
+  if (info.recipe != resume_key(recipe_))
+    throw_invalid(newest.found->path + ": made by another recipe than this one; give output.folder another name, or remove " +
+                  recipe_.folder + " to start again");
+  if (info.data_hash != data_hash_)
+    throw_invalid(newest.found->path + ": made from other training text than data.paths holds now; give output.folder another name, or remove " +
+                  recipe_.folder + " to start again");
+  load_checkpoint(newest.found->path, config_, parameters_, *ranks_);
+  step_ = info.step;
+  truncate_metrics();
+  if (observer_.note) observer_.note("resumed from " + newest.found->path);
+}
+
+StepResult Trainer::step() {
+  auto start = Clock::now();
+  StepResult result;
+  lr_input_ = static_cast<float>(recipe_.learning_rate(step_));
+  step_input_ = static_cast<float>(step_ + 1);
+  int last = step_program_;
+  if (step_program_ >= 0) {
+    batches_->fill(step_, 0, recipe_.batch, ids_.data(), targets_.data());
+  } else {
+    for (int64_t m = 0; m < recipe_.accumulate; ++m) {
+      batches_->fill(step_, m * recipe_.batch, recipe_.batch, ids_.data(), targets_.data());
+      ranks_->run(accumulate_program_);
+    }
+    last = apply_program_;
+  }
+  ranks_->run(last);
+  ++step_;
+  result.step = step_;
+  result.lr = static_cast<double>(lr_input_);
+  result.loss = *ranks_->output(last, "loss").as<const float>();
+  result.grad_norm = *ranks_->output(last, "grad_norm").as<const float>();
+  result.applied = *ranks_->output(last, "ok").as<const float>() != 0;
+  result.tokens = recipe_.batch * recipe_.accumulate * recipe_.sequence();
+  result.seconds = since(start);
+  return result;
+}
+
+double Trainer::evaluate(int64_t batches) {
+  const int64_t seq = recipe_.sequence(), windows = data::evaluation_windows(validation_tokens_, seq);
+  if (windows == 0) return std::nan("");
+  int64_t count = (windows + recipe_.batch - 1) / recipe_.batch;
+  // A part of the text is taken evenly from all of it.
+  const int64_t stride = batches > 0 && batches < count ? count / batches : 1;
+  if (batches > 0) count = std::min(count, batches);
+  double loss = 0, weight = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t r = 0; r < recipe_.batch; ++r)
+      data::evaluation_window(validation_tokens_, seq, i * stride * recipe_.batch + r, &ids_[static_cast<size_t>(r * seq)],
+                              &targets_[static_cast<size_t>(r * seq)]);
+    ranks_->run(eval_program_);
+    loss += static_cast<double>(*ranks_->output(eval_program_, "loss_sum").as<const float>());
+    weight += static_cast<double>(*ranks_->output(eval_program_, "weight_sum").as<const float>());
+  }
+  return loss / weight;
+}
+
+CheckpointParts Trainer::parts() const { return {config_, *tokenizer_, parameters_, *ranks_}; }
+
+void Trainer::save() {
+  save_checkpoint(folder_->checkpoints(), parts(), {step_, resume_key(recipe_), data_hash_});
+  io::rotate_checkpoints(folder_->checkpoints(), static_cast<int>(recipe_.keep));
+}
+
+// Lines of steps that a resumed run will take again are dropped, and so is a line cut short by a kill.
+void Trainer::truncate_metrics() {
+  if (!io::path_exists(folder_->metrics())) return;
+  std::string text = io::read_file(folder_->metrics(), size_t{1} << 31), kept;
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t end = text.find('\n', at);
+    if (end == std::string::npos) break;
+    std::string line = text.substr(at, end - at);
+    at = end + 1;
+    auto parsed = ordered_json::parse(line, nullptr, false);
+    if (parsed.is_discarded() || !parsed.contains("step") || !parsed["step"].is_number_integer()) continue;
+    if (parsed["step"].get<int64_t>() > step_) continue;
+    if (parsed.contains("seconds") && parsed["seconds"].is_number()) trained_seconds_ = parsed["seconds"].get<double>();
+    kept += line + "\n";
+  }
+  io::atomic_write(folder_->metrics(), kept);
+}
+
+void Trainer::log(const std::string& line) {
+  std::FILE* f = std::fopen(folder_->metrics().c_str(), "ab");
+  if (!f) throw_io("cannot write " + folder_->metrics(), errno);
+  std::string text = line + "\n";
+  bool ok = std::fwrite(text.data(), 1, text.size(), f) == text.size();
+  if (std::fclose(f) != 0 || !ok) throw_io("cannot write " + folder_->metrics(), errno);
+}
+
+bool Trainer::run(const std::atomic<bool>& stop) {
+  bool saved_here = true;
+  double rate = 0;  // tokens per second, smoothed
+  auto out_of_time = [&] { return recipe_.max_seconds > 0 && trained_seconds_ >= recipe_.max_seconds; };
+  while (step_ < recipe_.steps && !out_of_time()) {
+    if (stop) {
+      if (!saved_here) save();
+      if (observer_.note) observer_.note("stopped at step " + std::to_string(step_) + "; run the same command again to go on");
+      return false;
+    }
+    StepResult r = step();
+    saved_here = false;
+    trained_seconds_ += r.seconds;
+    double now = static_cast<double>(r.tokens) / std::max(r.seconds, 1e-9);
+    rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
+    if (step_ % recipe_.log_every == 0 || step_ == recipe_.steps) {
+      ordered_json line = {{"kind", "step"},      {"step", r.step},           {"loss", r.loss},
+                           {"loss_hex", hex_of(r.loss)}, {"lr", r.lr},        {"grad_norm", r.grad_norm},
+                           {"tokens", r.step * r.tokens}, {"tokens_per_second", rate}, {"seconds", trained_seconds_}};
+      if (!r.applied) line["applied"] = false;
+      log(line.dump());
+    }
+    double left = static_cast<double>(recipe_.steps - step_) * static_cast<double>(r.tokens) / rate;
+    if (recipe_.max_seconds > 0) left = std::min(left, recipe_.max_seconds - trained_seconds_);
+    if (observer_.step) observer_.step(r, recipe_.steps, rate, left);
+    if (recipe_.eval_every > 0 && step_ % recipe_.eval_every == 0 && step_ < recipe_.steps) {
+      double loss = evaluate(recipe_.eval_batches);
+      log(ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", loss}}.dump());
+      if (observer_.evaluation) observer_.evaluation(step_, loss);
+    }
+    if (recipe_.checkpoint_every > 0 && step_ % recipe_.checkpoint_every == 0) {
+      save();
+      saved_here = true;
+    }
+  }
+  if (!saved_here) save();
+  double loss = evaluate(0);
+  log(ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", loss}, {"whole", true}}.dump());
+  if (observer_.evaluation) observer_.evaluation(step_, loss);
+  save_model(recipe_.folder, "model", parts());
+  write_report(loss);
+  return true;
+}
+
+void Trainer::write_report(double final_loss) {
+  report::TrainingReport r = report::read_metrics(folder_->metrics());
+  r.title = "Training report: " + recipe_.folder;
+  char loss[32];
+  std::snprintf(loss, sizeof loss, "%.4f", final_loss);
+  r.facts = {{"Model", std::string(io::family_name(config_.family)) + ", " + std::to_string(models::parameter_count(config_)) + " parameters"},
+             {"Training tokens", std::to_string(train_tokens_.size())},
+             {"Held-out tokens", std::to_string(validation_tokens_.size())},
+             {"Loss on all held-out text", loss},
+             {"Steps", std::to_string(step_)},
+             {"Ranks", std::to_string(ranks_->size())},
+             {"Memory planned", std::to_string(memory_.total() / 1000000) + " MB"}};
+  r.recipe = print(recipe_);
+  io::atomic_write(io::join_path(recipe_.folder, "report.html"), report::render(r));
+}
+
+}  // namespace hoist::train

@@ -1,0 +1,92 @@
+// Trainer: one training run from a recipe - data, model, steps, evaluation, checkpoints, metrics, report.
+//
+// Bit-exact resume: a run that was stopped anywhere and started again takes the same steps, because every step is a
+// function of the states in the newest checkpoint, the recipe and the step's number.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "data/batches.h"
+#include "models/lm.h"
+#include "text/tokenizer.h"
+#include "train/checkpoint.h"
+#include "train/ranks.h"
+#include "train/recipe.h"
+
+namespace hoist::train {
+
+struct StepResult {
+  int64_t step = 0;  // steps done, from 1
+  float loss = 0, grad_norm = 0;
+  double lr = 0;
+  int64_t tokens = 0;
+  bool applied = true;  // false: the gradient was not finite and nothing changed
+  double seconds = 0;
+};
+
+struct MemoryEstimate {
+  int64_t states = 0, arena = 0, data = 0;
+  int64_t total() const { return states + arena + data; }
+};
+
+// What a run tells whoever watches; every member may be empty.
+struct TrainObserver {
+  std::function<void(const std::string&)> note;
+  std::function<void(const StepResult&, int64_t steps, double tokens_per_second, double seconds_left)> step;
+  std::function<void(int64_t step, double loss)> evaluation;
+  std::function<void(const char* what, int64_t done, int64_t total)> progress;
+};
+
+class Trainer {
+ public:
+  // Reads data and tokenizer, plans and allocates, then starts fresh or from the newest complete checkpoint in the
+  // recipe's folder. Throws Error.
+  Trainer(const Recipe& recipe, TrainObserver observer, runtime::Trace* trace = nullptr);
+  ~Trainer();
+
+  // Runs to the recipe's end, or until `stop` becomes true: then it saves a checkpoint and returns false.
+  bool run(const std::atomic<bool>& stop);
+
+  // One optimizer step; states change. For tests and benchmarks.
+  StepResult step();
+  // Mean loss over held-out text: `batches` batches, or all of it when 0. NaN when nothing is held out.
+  double evaluate(int64_t batches);
+  int64_t steps_done() const { return step_; }
+  const MemoryEstimate& memory() const { return memory_; }
+  const io::ModelConfig& config() const { return config_; }
+  std::string model_folder() const;
+
+ private:
+  void open_data();
+  void build();
+  void initialize();
+  void resume();
+  void save();
+  void truncate_metrics();
+  void log(const std::string& line);
+  void write_report(double final_loss);
+  CheckpointParts parts() const;
+
+  Recipe recipe_;
+  TrainObserver observer_;
+  std::unique_ptr<class RunFolder> folder_;
+  io::ModelConfig config_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  data::TokenArray train_tokens_, validation_tokens_;
+  std::string data_hash_;
+  std::unique_ptr<data::Batches> batches_;
+  std::vector<models::Parameter> parameters_;
+  std::unique_ptr<Ranks> ranks_;
+  runtime::Trace* trace_;
+  int step_program_ = -1, accumulate_program_ = -1, apply_program_ = -1, eval_program_ = -1;
+  std::vector<int32_t> ids_, targets_;
+  float lr_input_ = 0, step_input_ = 0;
+  int64_t step_ = 0;
+  double trained_seconds_ = 0;
+  MemoryEstimate memory_;
+};
+
+}  // namespace hoist::train
