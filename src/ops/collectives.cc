@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "ops/common.h"
 #include "ops/elementwise.h"
+#include "ops/reduce.h"
 
 namespace hoist::ops {
 
@@ -89,7 +90,14 @@ const OpDef kAllGather = [] {
              const auto& a = view.attrs_as<GatherAttrs>();
              check_mesh(view, a.mesh, a.ranks);
              Type t = view.operands[0];
-             resize(view, t, a.axis, a.ranks, true);
+             if (t.has(a.axis)) {
+               resize(view, t, a.axis, a.ranks, true);
+             } else {  // every rank's x, side by side along a new outermost axis
+               ir::expect(view, t.rank() < ir::Dims::capacity(), "too many axes");
+               ir::expect(view, t.rank() == 0 || !t.dims[0].live, "the outermost axis may not be live");
+               ir::expect(view, t.elements() <= ir::kMaxElements / a.ranks, "the result is too large");
+               t.dims.insert(0, {a.axis, a.ranks});
+             }
              results.push_back(t);
            },
            [](const OpView& view, std::vector<ir::AxisRule>& out) {
@@ -97,12 +105,14 @@ const OpDef kAllGather = [] {
            }};
   op.gradient = [](GradContext& g) {
     const auto& a = g.op.attrs_as<GatherAttrs>();
-    g.set(0, reduce_scatter(g.b, g.dresults[0], {a.mesh, a.ranks, a.axis, "sum"}));
+    ValueId d = reduce_scatter(g.b, g.dresults[0], {a.mesh, a.ranks, a.axis, "sum"});
+    g.set(0, g.op.operands[0].has(a.axis) ? d : reduce_sum(g.b, d, {a.axis}));
   };
   op.flops = no_flops;
   op.examples = [](std::vector<Example>& out) {
     out.push_back({"outermost", Attrs::of(GatherAttrs{"data", 4, "tokens"}), {{example_type()}}});
     out.push_back({"innermost", Attrs::of(GatherAttrs{"tensor", 2, "model"}), {{example_type()}}});
+    out.push_back({"new axis", Attrs::of(GatherAttrs{"tensor", 2, "rank"}), {{example_type()}}});
   };
   op.collective = true;
   return op;
