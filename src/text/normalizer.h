@@ -38,6 +38,6 @@ std::string replace_all(const Pattern& pattern, std::string_view content, std::s
                         StepBudget& budget, size_t limit, bool& at_origin);
 
 // The most bytes that one text of `size` bytes may become.
-constexpr size_t expansion_limit(size_t size) { return (size_t{16} << 20) + 64 * size; }
+constexpr size_t expansion_limit(size_t size) { return (size_t{4} << 20) + 64 * size; }
 
 }  // namespace hoist::text
