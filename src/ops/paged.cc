@@ -44,6 +44,8 @@ void infer_write(const OpView& view, std::vector<Type>& results) {
              "f64 does not mix with other types");
   ir::expect(view, pool.dims[0].size <= INT32_MAX / std::max<int64_t>(pool.dims[1].size, 1),
              "a pool may hold at most 2^31 - 1 slots, which are i32");
+  const int64_t base = view.attrs_as<KvWriteAttrs>().base;
+  ir::expect(view, base >= 0 && base <= INT32_MAX - pool.dims[0].size, "base out of range");
   results.push_back(pool);
 }
 
@@ -94,6 +96,10 @@ void infer_attention(const OpView& view, std::vector<Type>& results) {
                  k.dims[2] == q.dims[1] && k.dims[3] == q.dims[3],
              "pools differ in blocks or heads, or from q in heads");
   ir::expect(view, !k.dims[0].live, "the pool's blocks may not be live");
+  ir::expect(view, a.base >= 0 && table.dims[0].size <= INT32_MAX && a.base <= INT32_MAX - table.dims[0].size,
+             "base out of range");
+  ir::expect(view, table.dims[1].size <= INT32_MAX / std::max<int64_t>(k.dims[1].size, 1),
+             "a sequence may have at most 2^31 - 1 positions, which are i32");
   const bool f64 = q.dtype == DType::f64;
   ir::expect(view, (k.dtype == DType::f64) == f64 && (v.dtype == DType::f64) == f64,
              "f64 does not mix with other types");
@@ -103,7 +109,8 @@ void infer_attention(const OpView& view, std::vector<Type>& results) {
     ir::expect(view, !table.has(d.axis) && !(d.axis == k.dims[0].axis) && !(d.axis == k.dims[1].axis),
                "axes of blocks and sequences must be apart from those of q");
   for (int i = 0; i < 2; ++i)
-    ir::expect(view, !k.has(table.dims[i].axis), "axes of table must be apart from the pool's");
+    ir::expect(view, !k.has(table.dims[i].axis) && !v.has(table.dims[i].axis),
+               "axes of table must be apart from the pools'");
   ir::expect(view, a.window >= 0 && a.softcap >= 0, "window and softcap must not be negative");
   if (a.has_sinks) {
     expect_dense_float(view, 6);

@@ -1,10 +1,11 @@
 // Fuzz: any text at all goes through parse; what is accepted must print, parse back to the same text, and
 // give verify, the axis rules and the cost count nothing to trip over. Refusals are hoist::Error and nothing
 // else. Names are interned for ever (base/symbol.h); after 2^20 of them new names are refused, which is an
-// Error too.
-// Links: ir ops
+// Error too. Links: ops ir
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "base/check.h"
@@ -26,7 +27,35 @@ void look_at(const hoist::ir::Graph& graph) {
   }
 }
 
+// The text of an example of an op: seeds that are never out of date.
+std::string example_text(unsigned choice) {
+  const auto all = hoist::ops::all_ops();
+  const hoist::ir::OpDef& op = *all[choice % all.size()];
+  std::vector<hoist::ir::Example> examples;
+  op.examples(examples);
+  const hoist::ir::Example& example = examples[choice / all.size() % examples.size()];
+  hoist::ir::Graph graph;
+  hoist::ir::Builder b(graph);
+  std::vector<hoist::ir::ValueId> inputs;
+  for (const auto& operand : example.operands)
+    inputs.push_back(b.input("x" + std::to_string(inputs.size()), operand.type));
+  for (hoist::ir::ValueId v : b.emit(op, example.attrs, inputs)) b.output("y" + std::to_string(v), v);
+  return hoist::ir::print(graph);
+}
+
 }  // namespace
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+
+// Now and then starts over from an example, then mutates as usual.
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  if (seed % 16 == 0) {
+    const std::string text = example_text(seed / 16);
+    size = std::min(text.size(), max_size);
+    std::memcpy(data, text.data(), size);
+  }
+  return LLVMFuzzerMutate(data, size, max_size);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
