@@ -197,7 +197,7 @@ struct Unit {
   }
 
   void run() const {
-    const int64_t tokens = std::max<int64_t>(1, kRows / c.group);
+    const int64_t tokens = std::max<int64_t>(1, kRows / std::max<int64_t>(1, c.group));
     for (int64_t query = 0; query < c.queries; ++query)
       for (int64_t g = 0; g < c.group; ++g)
         std::memset(dq_row(query, g), 0, static_cast<size_t>(c.d) * sizeof(float));

@@ -148,7 +148,7 @@ void paged_attention(const KernelArgs& args) noexcept {
   const int64_t tokens = args.operands[0].dims[0];
   // Tiles: runs of tokens of one sequence, as many as fit.
   auto* starts = reinterpret_cast<int32_t*>(args.workspace);
-  const int64_t most = std::max<int64_t>(1, kTileRows / p.group);
+  const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, p.group));
   int64_t tiles = 0;
   for (int64_t i = 0; i < tokens; ++i)
     if (i == 0 || p.seq[i] != p.seq[i - 1] || i - starts[tiles - 1] >= most)
