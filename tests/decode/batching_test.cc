@@ -98,7 +98,10 @@ class Runner {
   }
 
  private:
-  static int32_t block(int sequence, int64_t k) { return static_cast<int32_t>((sequence * 31 + k * 17) % (kSeqs * kSeqBlocks)); }
+  // Scattered over the pool, each block one sequence's (31 and the pool's size have no common factor).
+  static int32_t block(int sequence, int64_t k) {
+    return static_cast<int32_t>((sequence * kSeqBlocks + k) * 31 % (kSeqs * kSeqBlocks));
+  }
   io::ModelConfig config_;
   std::unique_ptr<device::Device> device_;
   runtime::StateStore states_;
