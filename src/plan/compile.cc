@@ -17,7 +17,7 @@ namespace {
 // over an operand that dies there; an update may be written straight into its state.
 class StorageMap {
  public:
-  explicit StorageMap(const Graph& g) : g_(g), storage_(g.values.size(), -1), last_read_(g.values.size(), -1) {
+  explicit StorageMap(const Graph& g) : g_(g), storage_(g.values.size(), -1), last_read_(g.values.size(), -1), written_through_(g.values.size(), 0) {
     for (const ir::State& s : g.states) source(s.value);
     for (const ir::Input& i : g.inputs) source(i.value);
     for (size_t n = 0; n < g.nodes.size(); ++n)
@@ -30,7 +30,11 @@ class StorageMap {
       if (node.op->view) last_read_[node.operands[0]] = std::max(last_read_[node.operands[0]], last_read_[node.first_result]);
     }
     for (const ir::Update& u : g.updates) last_read_[u.value] = end;
-    for (size_t i = 0; i < g.updates.size(); ++i) plan_direct_update(g.updates[i]);
+    for (const ir::Update& u : g.updates) {
+      const ValueId state = g.states[static_cast<size_t>(u.state)].value;
+      written_through_[state] = root(u.value) == state;
+      plan_direct_update(u);
+    }
     for (size_t n = 0; n < g.nodes.size(); ++n) place(static_cast<int>(n));
   }
 
@@ -38,16 +42,36 @@ class StorageMap {
   std::vector<Storage> storages;
   // Storage number -> the state or input it is, or kNoValue for arena storage.
   std::vector<ValueId> owner;
+  // (result, operand index) of in-place ops on what they may not overwrite: the operand is copied to the result's
+  // storage first.
+  std::vector<std::pair<ValueId, int>> copied_operands;
+  int fresh(int64_t bytes, ValueId source) {
+    storages.push_back({bytes, 0, 0});
+    owner.push_back(source);
+    return static_cast<int>(storages.size()) - 1;
+  }
 
  private:
   void source(ValueId v) {
     storage_[v] = fresh(0, v);
     storages.back().in_arena = false;
   }
-  int fresh(int64_t bytes, ValueId source) {
-    storages.push_back({bytes, 0, 0});
-    owner.push_back(source);
-    return static_cast<int>(storages.size()) - 1;
+
+  // The value whose storage `v` would share if every in-place op wrote through.
+  ValueId root(ValueId v) const {
+    for (ir::NodeId n = g_.values[v].producer; n >= 0; n = g_.values[v].producer) {
+      const Node& node = g_.nodes[static_cast<size_t>(n)];
+      const int r = v - node.first_result;
+      const int in_place = r < node.op->in_place.size() ? node.op->in_place[r] : -1;
+      if (!node.op->view && in_place < 0) break;
+      v = node.operands[node.op->view ? 0 : static_cast<size_t>(in_place)];
+    }
+    return v;
+  }
+  // A state may be overwritten if what it becomes is what in-place ops made of it. An input never.
+  bool may_overwrite(int s) const {
+    const ValueId source = owner[static_cast<size_t>(s)];
+    return source == kNoValue || written_through_[source] != 0;
   }
 
   // An update whose value is made after the state's last read can be written straight into the state.
@@ -73,7 +97,13 @@ class StorageMap {
         continue;
       }
       if (r < node.op->in_place.size() && node.op->in_place[r] >= 0) {
-        storage_[v] = storage_[node.operands[static_cast<size_t>(node.op->in_place[r])]];
+        const int operand = node.op->in_place[r];
+        storage_[v] = storage_[node.operands[static_cast<size_t>(operand)]];
+        if (!may_overwrite(storage_[v])) {
+          storage_[v] = fresh(g_.type(v).bytes(), kNoValue);
+          storages.back().first_use = storages.back().last_use = n;
+          copied_operands.push_back({v, operand});
+        }
         continue;
       }
       auto direct = std::find_if(direct_.begin(), direct_.end(), [&](auto& d) { return d.first == v; });
@@ -113,8 +143,18 @@ class StorageMap {
   const Graph& g_;
   std::vector<int> storage_;
   std::vector<int> last_read_;  // node number of a value's last reader; nodes.size() if read at the end; -1 never
+  std::vector<uint8_t> written_through_;  // of a state's source value: in-place ops make its update of it
   std::vector<std::pair<ValueId, ValueId>> direct_;
 };
+
+Instruction copy(const Tensor& from, const Tensor& to, Symbol scope) {
+  Instruction ins;
+  ins.op = nullptr;
+  ins.scope = scope;
+  ins.operands.push_back(from);
+  ins.results.push_back(to);
+  return ins;
+}
 
 }  // namespace
 
@@ -157,6 +197,14 @@ Plan compile(const Graph& g, const kernels::KernelTable& table, const CompileOpt
     ins.scope = node.scope;
     for (ValueId v : node.operands) ins.operands.push_back(tensor(v));
     for (int r = 0; r < node.num_results; ++r) ins.results.push_back(tensor(node.first_result + r));
+    for (const auto& [result, operand] : map.copied_operands)
+      if (result >= node.first_result && result < node.first_result + node.num_results) {
+        Tensor& from = ins.operands[static_cast<size_t>(operand)];
+        Tensor to = from;
+        to.ref = tensor(result).ref;
+        plan.instructions.push_back(copy(from, to, node.scope));
+        from = to;
+      }
     if (!node.op->collective) {
       ins.kernel = table.find(types.view);
       if (!ins.kernel) ir::op_error(types.view, "the " + std::string(table.name) + " backend has no kernel");
@@ -173,20 +221,36 @@ Plan compile(const Graph& g, const kernels::KernelTable& table, const CompileOpt
     }
     plan.instructions.push_back(std::move(ins));
   }
-  // Updates that could not be written in place are copied once everything has been read.
+  // Updates that could not be written in place are copied once everything has been read. What still needs a state
+  // that is about to be overwritten - an output, another state - is moved aside before.
+  std::vector<std::pair<Tensor, Tensor>> late;
   for (const ir::Update& u : g.updates) {
-    Tensor from = tensor(u.value);
-    Ref to{Space::kState, u.state};
-    if (from.ref == to) continue;
-    Instruction ins;
-    ins.op = nullptr;  // a copy
-    ins.scope = Symbol("update");
-    ins.operands.push_back(from);
-    from.ref = to;
-    ins.results.push_back(from);
-    plan.instructions.push_back(std::move(ins));
+    Tensor from = tensor(u.value), to = from;
+    to.ref = {Space::kState, u.state};
+    if (!(from.ref == to.ref)) late.push_back({from, to});
   }
-  for (const ir::Output& o : g.outputs) plan.outputs.push_back({o.name, tensor(o.value)});
+  const Symbol update_scope("update");
+  const int end = static_cast<int>(g.nodes.size());
+  std::vector<int> aside(g.states.size(), -1);  // storage that holds what the state held
+  auto overwritten = [&](const Ref& ref) {
+    return std::any_of(late.begin(), late.end(), [&](const auto& l) { return l.second.ref == ref; });
+  };
+  auto saved = [&](Tensor t) {
+    if (t.ref.space != Space::kState || !overwritten(t.ref)) return t;
+    int& storage = aside[static_cast<size_t>(t.ref.index)];
+    Tensor there = t;
+    if (storage < 0) {
+      storage = map.fresh(t.type.bytes(), kNoValue);
+      map.storages.back().first_use = map.storages.back().last_use = end;
+      there.ref = {Space::kArena, storage};
+      plan.instructions.push_back(copy(t, there, update_scope));
+    }
+    there.ref = {Space::kArena, storage};
+    return there;
+  };
+  for (auto& [from, to] : late) from = saved(from);
+  for (const ir::Output& o : g.outputs) plan.outputs.push_back({o.name, saved(tensor(o.value))});
+  for (const auto& [from, to] : late) plan.instructions.push_back(copy(from, to, update_scope));
 
   plan.arena_bytes = assign_offsets(map.storages, options.reuse_memory);
   auto settle = [&](Ref& ref) {
