@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 #include "base/error.h"
 #include "text/byte_alphabet.h"
 #include "text/utf8.h"
@@ -47,23 +49,39 @@ std::string strip_accents(std::string_view text, bool& at_origin) {
 
 std::string replace_all(const Pattern& pattern, std::string_view content, std::string_view text,
                         StepBudget& budget, size_t limit, bool& at_origin) {
-  std::vector<Span> spans;
-  pattern.find(text, budget, spans);
   std::string out;
   out.reserve(std::min(limit, text.size()));
-  for (const Span& span : spans) {
-    const std::string_view piece = span.is_match ? content : text.substr(span.begin, span.end - span.begin);
+  const auto append = [&](std::string_view piece) {
     if (piece.size() > limit - out.size()) {
       throw Error(ErrorCode::kResourceExhausted,
                   fmt::format("tokenizer: Replace makes more than {} bytes of one text", limit));
     }
     out.append(piece);
-  }
+  };
   // The reference aligns new text with the last character it replaces.
-  if (!spans.empty() && spans[0].is_match && spans[0].end > 0) {
-    const bool one_character = char_length(static_cast<unsigned char>(text[0])) == spans[0].end;
-    if (!one_character || content.empty()) at_origin = false;
+  const auto check_origin = [&](size_t end) {
+    const bool one_character = end > 0 && char_length(static_cast<unsigned char>(text[0])) == end;
+    if (end > 0 && (!one_character || content.empty())) at_origin = false;
+  };
+  if (const std::string& literal = pattern.literal_text(); !literal.empty()) {
+    size_t done = 0;
+    while (const void* found =
+               memmem(text.data() + done, text.size() - done, literal.data(), literal.size())) {
+      const auto at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+      append(text.substr(done, at - done));
+      append(content);
+      done = at + literal.size();
+      if (at == 0) check_origin(done);
+    }
+    append(text.substr(done));
+    return out;
   }
+  std::vector<Span> spans;
+  pattern.find(text, budget, spans);
+  for (const Span& span : spans) {
+    append(span.is_match ? content : text.substr(span.begin, span.end - span.begin));
+  }
+  if (!spans.empty() && spans[0].is_match) check_origin(spans[0].end);
   return out;
 }
 

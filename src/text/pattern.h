@@ -43,7 +43,7 @@ class Pattern {
 
   // The literal text, or empty for a regular expression.
   const std::string& literal_text() const { return literal_; }
-  bool is_regex() const { return regex_ != nullptr || scanner_ != nullptr; }
+  Scanner scanner() const { return scanner_; }  // nullptr unless the expression is a known one
 
  private:
   Pattern();

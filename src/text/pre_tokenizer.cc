@@ -86,9 +86,11 @@ template <class Rewrite>
 void rewrite_pieces(Pieces& work, size_t limit, Rewrite rewrite) {
   std::string out;
   out.reserve(work.text.size() + work.pieces.size());
+  bool at_origin = work.at_origin;
   for (Pieces::Piece& piece : work.pieces) {
     const size_t begin = out.size();
-    rewrite(work.text.substr(piece.begin, piece.end - piece.begin), piece.at_origin, out);
+    rewrite(work.text.substr(piece.begin, piece.end - piece.begin), at_origin, out);
+    at_origin = false;
     if (out.size() > limit || out.size() > UINT32_MAX) {
       throw Error(ErrorCode::kResourceExhausted,
                   fmt::format("tokenizer: the pre-tokenizers make more than {} bytes of one text", limit));
@@ -163,7 +165,8 @@ void PreTokenizer::run(std::string_view text, bool at_origin, StepBudget& budget
   out.pieces.clear();
   if (text.empty()) return;
   const size_t limit = expansion_limit(text.size());
-  out.pieces.push_back({0, static_cast<uint32_t>(text.size()), at_origin});
+  out.pieces.push_back({0, static_cast<uint32_t>(text.size())});
+  out.at_origin = at_origin;
   std::vector<Span> spans;
   std::vector<Pieces::Piece> next;
   for (const PreTokenizerStep& step : steps) {
@@ -186,14 +189,31 @@ void PreTokenizer::run(std::string_view text, bool at_origin, StepBudget& budget
                                                       : true;
     if (cuts) {
       next.clear();
+      bool first = out.at_origin;
+      out.at_origin = false;
       for (const Pieces::Piece& piece : out.pieces) {
-        spans.clear();
-        cut(step, out.text.substr(piece.begin, piece.end - piece.begin), budget, spans);
-        for (const Span& span : spans) {
-          if (span.begin == span.end) continue;
+        const std::string_view text_of_piece = out.text.substr(piece.begin, piece.end - piece.begin);
+        const auto add = [&](size_t begin, size_t end) {
+          if (begin == end) return;
+          if (next.empty()) out.at_origin = first && begin == 0;
           next.push_back(
-              {piece.begin + span.begin, piece.begin + span.end, piece.at_origin && span.begin == 0});
+              {static_cast<uint32_t>(piece.begin + begin), static_cast<uint32_t>(piece.begin + end)});
+        };
+        const Scanner scanner = step.pattern && !step.invert && step.behavior == SplitBehavior::kIsolated
+                                    ? step.pattern->scanner()
+                                    : nullptr;
+        if (scanner != nullptr) {  // every match is a piece: no need to list matches first
+          for (size_t at = 0; at < text_of_piece.size();) {
+            const size_t end = scanner(text_of_piece, at);
+            add(at, end);
+            at = end;
+          }
+        } else {
+          spans.clear();
+          cut(step, text_of_piece, budget, spans);
+          for (const Span& span : spans) add(span.begin, span.end);
         }
+        first = false;
       }
       out.pieces.swap(next);
     }

@@ -37,11 +37,11 @@ struct PreTokenizerStep {
 struct Pieces {
   struct Piece {
     uint32_t begin, end;
-    bool at_origin;  // begins at offset 0 of the user's input
   };
   std::string_view text;
   std::string storage;  // owns `text` once a step has changed it
   std::vector<Piece> pieces;
+  bool at_origin = false;   // the first piece begins at offset 0 of the user's input
   bool byte_level = false;  // each byte of a piece still has to be mapped to the byte alphabet
 
   std::string_view piece(size_t i) const {
