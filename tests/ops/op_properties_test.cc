@@ -174,6 +174,15 @@ TEST_P(OpProperties, GradientEqualsFiniteDifferences) {
   });
 }
 
+std::string kind_of(const AxisRule& rule, int result) {
+  if (rule.phased) return "phased-merge";
+  if (rule.window.taps > 0) return "window";
+  if (rule.carry_operand >= 0) return "scan";
+  std::string kind = ir::axis_kind_name(rule.result[result].kind);
+  if (rule.result[result].monoid) kind += std::string("(") + rule.result[result].monoid->name + ")";
+  return rule.indexed ? "indexed-" + kind : kind;
+}
+
 TEST_P(OpProperties, WholeEqualsPieces) {
   if (!runs()) return exclude("pieces", "runs over a mesh (tests/comm)");
   std::set<std::string> split, short_axes;
@@ -208,6 +217,7 @@ TEST_P(OpProperties, WholeEqualsPieces) {
           const Tensors joined = run_pieces(c, rule, cuts, *table, &problem);
           EXPECT_EQ(problem, "") << op().name;
           for (size_t i = 0; i < whole.size(); ++i) {
+            Summary::get().count_kind(kind_of(rule, static_cast<int>(i)));
             const bool exact = exact_in_pieces(rule, static_cast<int>(i));
             const Tolerance strict = Tolerance::exact();
             EXPECT_EQ(difference(joined[i], whole[i], exact ? &strict : nullptr), "")

@@ -54,6 +54,9 @@ void Summary::print() const {
   std::printf("%-24s", ("all " + std::to_string(counts_.size())).c_str());
   for (const char* p : kProperties) std::printf("%11d", totals[p]);
   std::printf("\n");
+  std::printf("\nResults put together from pieces, by kind of rule:");
+  for (const auto& [kind, n] : kinds_) std::printf(" %s %d", kind.c_str(), n);
+  std::printf("\n");
   for (const auto& [property, list] : excluded_) {
     std::printf("\nNot checked: %s (%zu)\n", property.c_str(), list.size());
     for (const std::string& line : list) std::printf("  %s\n", line.c_str());

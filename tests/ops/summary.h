@@ -14,12 +14,15 @@ class Summary {
   static Summary& get();
   // Counts one check of `property` that passed for `op`.
   void count(std::string_view op, std::string_view property, int n = 1);
+  // Counts one result put together from pieces as `kind` says.
+  void count_kind(const std::string& kind) { ++kinds_[kind]; }
   // Something that was not checked, and why.
   void exclude(std::string_view property, std::string_view op, const std::string& reason);
   void print() const;
 
  private:
   std::map<std::string, std::map<std::string, int>> counts_;
+  std::map<std::string, int> kinds_;
   std::map<std::string, std::set<std::string>> excluded_;
 };
 
