@@ -1,15 +1,28 @@
-// Measures kernels: bench_kernels [--isa NAME] [--threads N] [filter]. Prints one line per case with the best
-// time of several runs, and GFLOP/s and GB/s where they mean something. Peak lines first: FMA and read
-// bandwidth.
+// Measures kernels: bench_kernels [--isa NAME] [--threads N] [--cpu] [filter]. Prints one line per case with
+// the best time of several runs, and GFLOP/s and GB/s where they mean something. Peak lines first: FMA and
+// read bandwidth.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "kernels/cases.h"
 #include "kernels/run_op.h"
+#include "ops/activation.h"
+#include "ops/adamw.h"
+#include "ops/attention.h"
 #include "ops/contract.h"
+#include "ops/cross_entropy.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/layer_norm.h"
+#include "ops/reduce.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
 
 namespace hoist::kernels {
 namespace {
@@ -17,13 +30,25 @@ namespace {
 using ir::Attrs;
 using ir::Type;
 
+// Processor seconds per thread instead of wall time: steadier when the machine is shared.
+bool use_cpu_time = false;
+int cpu_threads = 1;
+
+double now() {
+  if (!use_cpu_time)
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9) / cpu_threads;
+}
+
 double seconds(const std::function<void()>& body) {
   body();
   double best = 1e9, spent = 0;
   for (int i = 0; i < 200 && spent < 0.6; ++i) {
-    auto start = std::chrono::steady_clock::now();
+    double start = now();
     body();
-    double t = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double t = now() - start;
     best = std::min(best, t);
     spent += t;
   }
@@ -84,6 +109,104 @@ void contractions(const Bench& b) {
   b.contract("gpt q", x, wq, {"batch", "seq", "kv_heads", "group", "head_dim"}, f);
 }
 
+// What one core can do: independent multiply-adds on f32 vectors, and summing an array far larger than the
+// caches.
+__attribute__((target("avx512f"), noinline)) void many_fmas(int n) {
+  typedef float V __attribute__((vector_size(64)));
+  V x = {}, y = {}, a = {}, b = {}, c = {}, d = {}, e = {}, f = {}, g = {}, h = {};
+  for (int i = 0; i < n; ++i)
+    asm volatile(
+        "vfmadd231ps %8, %9, %0\n vfmadd231ps %8, %9, %1\n vfmadd231ps %8, %9, %2\n vfmadd231ps %8, %9, %3\n"
+        "vfmadd231ps %8, %9, %4\n vfmadd231ps %8, %9, %5\n vfmadd231ps %8, %9, %6\n vfmadd231ps %8, %9, %7\n"
+        : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h)
+        : "v"(x), "v"(y));
+}
+
+double fma_peak() {
+  const int n = 2000000;
+  return 8.0 * 32 * n / seconds([&] { many_fmas(n); }) * 1e-9;
+}
+
+double read_bandwidth(int threads) {
+  ThreadPoolOptions options;
+  options.threads = threads;
+  ThreadPool pool(options);
+  std::vector<int64_t> data(64 << 20, 1);
+  std::vector<int64_t> sums(64);
+  double t = seconds([&] {
+    pool.parallel_for(static_cast<int64_t>(data.size()), 4096, [&](int64_t begin, int64_t end, int worker) {
+      int64_t a = 0, b = 0, c = 0, d = 0;
+      for (int64_t i = begin; i + 4 <= end; i += 4)
+        a += data[i], b += data[i + 1], c += data[i + 2], d += data[i + 3];
+      sums[static_cast<size_t>(worker)] += a + b + c + d;
+    });
+  });
+  return static_cast<double>(data.size()) * 8 / t * 1e-9;
+}
+
+// The other kernels at the sizes of a small training step and of a long one.
+void fused(const Bench& b) {
+  DType f = DType::f32;
+  auto call = [&](const char* name, const ir::OpDef& op, Attrs a, std::vector<Tensor> in, double flops) {
+    double bytes = 0;
+    for (const Tensor& t : in) bytes += static_cast<double>(t.type.bytes());
+    b.op(name, {&op, a, std::move(in)}, flops, bytes);
+  };
+  for (int64_t seq : {64, 1024}) {
+    const bool small = seq == 64;
+    AttentionShape s =
+        small ? AttentionShape{12, 64, 64, 4, 1, 32, 32} : AttentionShape{1, 1024, 1024, 8, 1, 64, 64};
+    OpCall forward = attention_call(f, s, true, 0, false, false);
+    double flops =
+        2.0 * static_cast<double>(s.batch * s.heads * s.queries * s.keys * s.d);  // causal: half of 4
+    b.op(small ? "attention 12x64, 4 heads of 32" : "attention 1024, 8 heads of 64", forward, flops, 0);
+    b.op(small ? "attention_grad 12x64" : "attention_grad 1024", attention_grad_call(forward, false),
+         2.5 * flops, 0);
+  }
+  std::vector<int> seq, pos;
+  for (int i = 0; i < 512; ++i) seq.push_back(0), pos.push_back(i);
+  for (DType pool : {DType::f32, DType::bf16})
+    b.op("paged prefill 512, 8x4 heads of 64 " + std::string(dtype_name(pool)),
+         paged_call(f, pool, seq, pos, 8, 4, 64, 64, 16, 0, 0, false, 0), 2.0 * 512 * 512 * 32 * 64, 0);
+  for (DType pool : {DType::f32, DType::bf16})
+    b.op("paged decode at 4096, 8x4 heads of 64 " + std::string(dtype_name(pool)),
+         paged_call(f, pool, {0}, {4095}, 8, 4, 64, 64, 16, 0, 0, false, 0), 4.0 * 4096 * 32 * 64,
+         2.0 * 4096 * 8 * 64 * static_cast<double>(dtype_size(pool)));
+  Type x(f, {{"tokens", 768}, {"n", 128}}), g(f, {{"n", 128}}), stat(f, {{"tokens", 768}}),
+      h(f, {{"tokens", 768}, {"ffn", 512}});
+  Type logits(f, {{"tokens", 768}, {"vocab", 65}}), big(f, {{"tokens", 64}, {"vocab", 32000}}),
+      flat(f, {{"n", 1 << 20}}), one(f, {});
+  Attrs none = Attrs::of(ir::NoAttrs{});
+  auto r = [](const Type& t) { return random_tensor(t, 1); };
+  Tensor ids = random_tensor(Type(DType::i32, {{"tokens", 768}}), 2, 65);
+  call("rms_norm 768x128", ops::kRmsNorm, Attrs::of(ops::RmsNormAttrs{"n"}), {r(x), r(g)}, 0);
+  call("rms_norm_grad", ops::kRmsNormGrad, Attrs::of(ops::RmsNormGradAttrs{"n"}), {r(x), r(g), r(stat), r(x)},
+       0);
+  call("layer_norm 768x128", ops::kLayerNorm, Attrs::of(ops::LayerNormAttrs{"n"}), {r(x), r(g), r(g)}, 0);
+  call("layer_norm_grad", ops::kLayerNormGrad, Attrs::of(ops::LayerNormGradAttrs{"n"}),
+       {r(x), r(g), r(stat), r(stat), r(x)}, 0);
+  call("gelu_tanh 768x512", ops::kGeluTanh, none, {r(h)}, 0);
+  call("gelu_erf 768x512", ops::kGeluErf, none, {r(h)}, 0);
+  call("gelu_erf_grad 768x512", ops::kGeluErfGrad, none, {r(h), r(h)}, 0);
+  call("silu 768x512", ops::kSilu, none, {r(h)}, 0);
+  call("add 768x128", ops::kAdd, none, {r(x), r(x)}, 0);
+  call("reduce_sum 768x128 over tokens", ops::kReduceSum, Attrs::of(ops::ReduceAttrs{{"tokens"}}), {r(x)}, 0);
+  call("cross_entropy 768x65", ops::kCrossEntropy, Attrs::of(ops::CrossEntropyAttrs{"vocab", 0}),
+       {r(logits), ids}, 0);
+  call("cross_entropy_grad 768x65", ops::kCrossEntropyGrad, Attrs::of(ops::CrossEntropyAttrs{"vocab", 0}),
+       {r(logits), ids, r(stat), r(stat), r(stat)}, 0);
+  call("cross_entropy 64x32000", ops::kCrossEntropy, Attrs::of(ops::CrossEntropyAttrs{"vocab", 0}),
+       {r(big), random_tensor(Type(DType::i32, {{"tokens", 64}}), 2, 32000)}, 0);
+  call("embedding_grad 768 -> 65x128", ops::kEmbeddingGrad,
+       Attrs::of(ops::EmbeddingGradAttrs{"vocab", 65, 0, f}), {r(x), ids}, 0);
+  call("adamw 1M", ops::kAdamw, Attrs::of(ops::AdamwAttrs{}),
+       {r(flat), r(flat), r(flat), r(flat), r(one), r(one), r(one), r(one)}, 0);
+  call("sum_squares 1M", ops::kSumSquares, none, {r(flat)}, 0);
+  Type q(f, {{"tokens", 768}, {"heads", 4}, {"d", 32}});
+  call("rope 768x4x32", ops::kRope, Attrs::of(ops::RopeAttrs{"d"}),
+       {r(q), random_tensor(Type(DType::i32, {{"tokens", 768}}), 1, 900), r(Type(f, {{"half", 16}}))}, 0);
+}
+
 }  // namespace
 }  // namespace hoist::kernels
 
@@ -94,7 +217,9 @@ int main(int argc, char** argv) {
                    ""};
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
-    if (a == "--threads" && i + 1 < argc) {
+    if (a == "--cpu") {
+      kernels::use_cpu_time = true;
+    } else if (a == "--threads" && i + 1 < argc) {
       b.threads = std::atoi(argv[++i]);
     } else if (a == "--isa" && i + 1 < argc) {
       std::string name = argv[++i];
@@ -104,6 +229,13 @@ int main(int argc, char** argv) {
       b.filter = a;
     }
   }
+  kernels::cpu_threads = b.threads;
   std::printf("isa %s, %d threads\n", std::string(kernels::isa_name(b.isa)).c_str(), b.threads);
+  if (b.filter.empty() || b.filter == "peak") {
+    if (kernels::isa_available(kernels::Isa::kAvx512))
+      std::printf("one core: %.1f GFLOP/s of f32 multiply-adds\n", kernels::fma_peak());
+    std::printf("%d threads: %.1f GB/s read\n", b.threads, kernels::read_bandwidth(b.threads));
+  }
   kernels::contractions(b);
+  kernels::fused(b);
 }

@@ -103,7 +103,8 @@ void run(const KernelArgs& args) noexcept {
   const AttentionCall c(args);
   if (c.queries == 0) return;
   const int64_t bytes = align64(attention_scratch_bytes(c.d, c.dv));
-  const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, c.group)), tiles = (c.queries + most - 1) / most;
+  const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, c.group)),
+                tiles = (c.queries + most - 1) / most;
   const int64_t step = (c.queries + tiles - 1) / tiles;
   with_type(args.operands[0].dtype, [&](auto q_tag) {
     with_type(args.operands[1].dtype, [&](auto k_tag) {

@@ -125,8 +125,8 @@ void multiply(const float* a, const float* b, int rows, int64_t columns, int64_t
     for (int64_t col = 0; col < columns; col += kNr) {
       float* c[kMr];
       for (int i = 0; i < n; ++i) c[i] = row(r + i) + col;
-      tile_for(n)(depth, a + r * depth, b + col * depth, c, add,
-                  static_cast<int>(std::min<int64_t>(kNr, columns - col)));
+      const int width = static_cast<int>(std::min<int64_t>(kNr, columns - col));
+      tile_for(n, width)(depth, a + r * depth, b + col * depth, c, add, width);
     }
   }
 }
@@ -140,8 +140,8 @@ void multiply_transposed(const float* m, const float* b, int rows, int64_t chann
     for (int64_t col = 0; col < channels; col += kNr) {
       float* c[kMr];
       for (int i = 0; i < n; ++i) c[i] = sums + (key + i) * channels + col;
-      tile_for(n)(rows, s.panel, b + col * rows, c, true,
-                  static_cast<int>(std::min<int64_t>(kNr, channels - col)));
+      const int width = static_cast<int>(std::min<int64_t>(kNr, channels - col));
+      tile_for(n, width)(rows, s.panel, b + col * rows, c, true, width);
     }
   }
 }
@@ -185,8 +185,7 @@ struct Unit {
       float *p = s.s + r * kKeys, *dp = s.dp + r * kKeys;
       const F shift = set(lse == -kInfinity ? kInfinity : lse), base = set(level), k = set(scale);
       for (int i = 0; i < kKeys; i += W) {
-        I lane;
-        for (int j = 0; j < W; ++j) lane[j] = i + j;
+        I lane = lane_index() + seti(i);
         F x = vexp(fma(load(p + i), k, -shift));
         if (see.masked()) x = load(mask + i) == set(0) ? x : set(0);
         x = ((lane >= seti(a)) & (lane < seti(b))) ? x : set(0);

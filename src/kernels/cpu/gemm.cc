@@ -53,7 +53,7 @@ void pack_panel(DType type, const std::byte* data, const AxisGroup& rows, const 
         const T* at[W];
         int n = std::clamp(count - i, 0, W);
         for (int j = 0; j < n; ++j) at[j] = src + row[i + j] + k0;
-        pack_rows(at, n, kc, dst + i, width);
+        if (n > 0) pack_rows(at, n, kc, dst + i, width);
       }
       return;
     }
@@ -84,7 +84,8 @@ void write_row(const Gemm& g, int64_t base, int64_t first, int64_t n, const floa
 // The block [m0, m1) x [n0, n1) of one batch entry.
 void run_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1, const Scratch& s) {
   const int64_t k = g.k.total();
-  const bool direct = g.c_type == DType::f32 && g.n.contiguous(C);
+  // Rows of c lie far apart: visiting them once per k block costs more than a buffer.
+  const bool direct = g.c_type == DType::f32 && g.n.contiguous(C) && k <= kKBlock;
   const int64_t width = ceil_div(n1 - n0, kNr) * kNr;  // row length of s.c
   for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kKBlock) {
     int64_t kc = std::min(kKBlock, k - k0);
@@ -104,7 +105,7 @@ void run_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1, co
         } else {
           for (int r = 0; r < rows; ++r) c[r] = s.c + (m - m0 + r) * width + (n - n0);
         }
-        tile_for(rows)(kc, s.a + (m - m0) * kKBlock, s.b, c, k0 > 0, columns);
+        tile_for(rows, columns)(kc, s.a + (m - m0) * kKBlock, s.b, c, k0 > 0, columns);
       }
     }
   }
@@ -116,7 +117,7 @@ void run_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1, co
 
 // b has consecutive k per column (weights [out, in]): 2W columns, transposed in registers a vector at a time.
 template <int R, class T>
-void few_rows_by_k(const T* const* column, int count, const float* a, int64_t k, float (*out)[4 * W]) {
+void few_rows_by_k(const T* const* column, int count, const float* a, int64_t k, float (*out)[16 * W]) {
   constexpr int kStep = W * 4 / static_cast<int>(sizeof(T));
   F total[R][2];
   for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kKBlock) {
@@ -128,10 +129,9 @@ void few_rows_by_k(const T* const* column, int count, const float* a, int64_t k,
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         int n = std::clamp(count - h * W, 0, W);
-        if (n == W && at + 10 * kStep < k)
-          for (int i = 0; i < W; ++i) __builtin_prefetch(column[h * W + i] + at + 8 * kStep, 0, 2);
+        if (n == 0) continue;
         I words[W];
-        load_words(column + h * W, n, at, end - at, words);
+        load_words(column + h * W, n, at, end - at, k - at, words);
         const float* x = a + at;
         if (end - at >= kStep) {
 #pragma GCC unroll 16
@@ -169,46 +169,56 @@ void few_rows_by_k(const T* const* column, int count, const float* a, int64_t k,
     for (int h = 0; h < 2; ++h) store(out[r] + h * W, total[r][h]);
 }
 
-// b has consecutive columns per k (weights [in, out]): 4W columns.
-template <int R, class T>
-void few_rows_by_n(const T* b, int64_t k_stride, int count, const float* a, int64_t k, float (*out)[4 * W]) {
-  F total[R][4];
+// b has consecutive columns per k (weights [in, out]): up to V vectors of columns, the wider the better for
+// memory.
+template <int R, int V, class T>
+void few_rows_by_n(const T* b, int64_t k_stride, int count, const float* a, int64_t k, float* out,
+                   int64_t out_stride) {
   for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kKBlock) {
-    int64_t end = std::min(k, k0 + kKBlock);
-    F acc[R][4];
-#pragma GCC unroll 4
+    const int64_t end = std::min(k, k0 + kKBlock);
+    F acc[R][V];
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
-      for (int v = 0; v < 4; ++v) acc[r][v] = set(0);
-    for (int64_t at = k0; at < end; ++at) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) acc[r][v] = set(0);
+    auto step = [&](int64_t at, auto load_at) {
       const T* p = b + at * k_stride;
-      F x[R];
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) x[r] = set(a[r * k + at]);
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) {
-        int n = count - v * W;
-        F w = n >= W ? load(p + v * W) : load_n(p + v * W, n > 0 ? n : 0);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) acc[r][v] = fma(x[r], w, acc[r][v]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        F w = load_at(p, v);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) acc[r][v] = fma(set(a[r * k + at]), w, acc[r][v]);
       }
-    }
-#pragma GCC unroll 4
+    };
+    if (count == V * W)
+      for (int64_t at = k0; at < end; ++at) step(at, [](const T* p, int v) { return load(p + v * W); });
+    else
+      for (int64_t at = k0; at < end; ++at)
+        step(at, [&](const T* p, int v) {
+          const int n = count - v * W;
+          return n >= W ? load(p + v * W) : load_n(p + v * W, n > 0 ? n : 0);
+        });
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
-      for (int v = 0; v < 4; ++v) total[r][v] = k0 ? total[r][v] + acc[r][v] : acc[r][v];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        float* c = out + r * out_stride + v * W;
+        store(c, k0 ? load(c) + acc[r][v] : acc[r][v]);
+      }
   }
-  for (int r = 0; r < R; ++r)
-    for (int v = 0; v < 4; ++v) store(out[r] + v * W, total[r][v]);
 }
 
 template <int R>
 void few_rows(const Gemm& g, const float* a, int64_t n0, int64_t n1) {
   const int64_t k = g.k.total();
-  alignas(64) float out[R][4 * W];
+  constexpr int kRegisters = HOIST_ISA_IS_AVX512 ? 16 : 8;
+  constexpr int V = R == 1 ? kRegisters : R == 2 ? kRegisters / 2 : kRegisters / 4;
+  alignas(64) float out[R][16 * W];
   with_type(g.b_type, [&](auto tag) {
     using T = decltype(tag);
     const T* b = reinterpret_cast<const T*>(g.b);
     const bool by_k = g.k.contiguous(B);
-    const int64_t step = by_k ? 2 * W : 4 * W;
+    const int64_t step = by_k ? 2 * W : V * W;
     for (int64_t n = n0; n < n1; n += step) {
       int count = static_cast<int>(std::min(step, n1 - n));
       if (by_k) {
@@ -218,7 +228,7 @@ void few_rows(const Gemm& g, const float* a, int64_t n0, int64_t n1) {
         for (int i = 0; i < count; ++i) column[i] = b + at[i];
         few_rows_by_k<R>(column, count, a, k, out);
       } else {
-        few_rows_by_n<R>(b + n, g.k.count ? g.k.stride[0][B] : 0, count, a, k, out);
+        few_rows_by_n<R, V>(b + n, g.k.count ? g.k.stride[0][B] : 0, count, a, k, out[0], 16 * W);
       }
       for (int r = 0; r < R; ++r) write_row(g, g.m.offset(C, r), n, count, out[r]);
     }

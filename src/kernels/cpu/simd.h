@@ -51,6 +51,7 @@ typedef int32_t I __attribute__((vector_size(16), may_alias));
 
 HOIST_INLINE F set(float x) { return F{x, x, x, x}; }
 HOIST_INLINE I seti(int32_t x) { return I{x, x, x, x}; }
+HOIST_INLINE I lane_index() { return I{0, 1, 2, 3}; }
 HOIST_INLINE F load(const float* p) {
   F v;
   std::memcpy(&v, p, sizeof v);
@@ -141,7 +142,8 @@ typedef int32_t I __attribute__((vector_size(32), may_alias));
 
 HOIST_INLINE F set(float x) { return _mm256_set1_ps(x); }
 HOIST_INLINE I seti(int32_t x) { return (I)_mm256_set1_epi32(x); }
-HOIST_INLINE I mask_n(int n) { return seti(n) > I{0, 1, 2, 3, 4, 5, 6, 7}; }
+HOIST_INLINE I lane_index() { return I{0, 1, 2, 3, 4, 5, 6, 7}; }
+HOIST_INLINE I mask_n(int n) { return seti(n) > lane_index(); }
 HOIST_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
 HOIST_INLINE void store(float* p, F v) { _mm256_storeu_ps(p, v); }
 HOIST_INLINE I loadi(const int32_t* p) { return (I)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
@@ -233,6 +235,7 @@ typedef int32_t I __attribute__((vector_size(64), may_alias));
 
 HOIST_INLINE F set(float x) { return _mm512_set1_ps(x); }
 HOIST_INLINE I seti(int32_t x) { return (I)_mm512_set1_epi32(x); }
+HOIST_INLINE I lane_index() { return I{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
 HOIST_INLINE __mmask16 mask_n(int n) { return static_cast<__mmask16>((1u << n) - 1); }
 HOIST_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
 HOIST_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
