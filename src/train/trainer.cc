@@ -72,9 +72,13 @@ std::vector<passes::OptimizerSpec::Group> decay_groups(const std::vector<models:
   return groups;
 }
 
-passes::Strategy strategy_of(const Recipe& r) {
-  if (r.strategy.empty()) return passes::data_and_tensor_parallel(static_cast<int>(r.data), static_cast<int>(r.tensor));
-  return passes::parse_strategy(io::read_file(r.strategy, 1 << 20), r.strategy);
+passes::Strategy strategy_of(const Recipe& r, const io::ModelConfig& config) {
+  if (!r.strategy.empty()) return passes::parse_strategy(io::read_file(r.strategy, 1 << 20), r.strategy);
+  passes::Strategy s = passes::data_and_tensor_parallel(static_cast<int>(r.data), static_cast<int>(r.tensor));
+  // A vocabulary that does not divide stays whole on every rank; heads and MLP must divide.
+  if (config.vocab % r.tensor)
+    std::erase_if(s.rules, [](const passes::ShardRule& rule) { return rule.axis.name() == "vocab"; });
+  return s;
 }
 
 }  // namespace
@@ -192,7 +196,7 @@ void Trainer::build() {
   spec.groups = decay_groups(parameters_, recipe_.decay);
 
   RanksOptions options;
-  options.strategy = strategy_of(recipe_);
+  options.strategy = strategy_of(recipe_, config_);
   options.threads = static_cast<int>(recipe_.threads);
   options.trace = trace_;
   ranks_ = std::make_unique<Ranks>(options);

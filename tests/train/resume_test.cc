@@ -1,0 +1,169 @@
+// A run that is stopped or killed anywhere, and started again, takes the very same steps.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "io/checkpoint_dir.h"
+#include "io/files.h"
+#include "support.h"
+
+namespace hoist::train {
+namespace {
+
+Recipe small(const std::string& folder) {
+  Recipe r = character_recipe(folder);
+  r.hidden = 32;
+  r.layers = 2;
+  r.context = 16;
+  r.steps = 60;
+  r.warmup = 5;
+  r.batch = 4;
+  r.checkpoint_every = 7;
+  r.max_bytes = 30000;
+  r.paths = {std::string(HOIST_SOURCE_DIR) + "/CONTRIBUTING.md", std::string(HOIST_SOURCE_DIR) + "/README.md"};
+  r.threads = 1;
+  return r;
+}
+
+// step -> loss as hex, from metrics.jsonl. A step logged twice is a failure.
+std::map<int64_t, std::string> losses_of(const std::string& folder) {
+  std::map<int64_t, std::string> out;
+  std::string text = io::read_file(folder + "/metrics.jsonl", 1 << 26);
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t end = text.find('\n', at);
+    auto line = nlohmann::json::parse(text.substr(at, end - at), nullptr, false);
+    at = end == std::string::npos ? text.size() : end + 1;
+    if (line.is_discarded() || line["kind"] != "step") continue;
+    EXPECT_TRUE(out.emplace(line["step"].get<int64_t>(), line["loss_hex"].get<std::string>()).second) << "step logged twice";
+  }
+  return out;
+}
+
+std::map<int64_t, std::string> undisturbed(const Recipe& recipe) {
+  std::atomic<bool> stop{false};
+  Trainer trainer(recipe, {});
+  EXPECT_TRUE(trainer.run(stop));
+  return losses_of(recipe.folder);
+}
+
+TEST(Resume, AfterAStopAtEveryKindOfMoment) {
+  TemporaryFolder tmp;
+  const auto want = undisturbed(small(tmp.path() + "/whole"));
+  ASSERT_EQ(want.size(), 60u);
+  for (bool accumulate : {false, true}) {
+    Recipe r = small(tmp.path() + (accumulate ? "/stopped_acc" : "/stopped"));
+    std::map<int64_t, std::string> expected = want;
+    if (accumulate) {
+      r.batch = 2;
+      r.accumulate = 2;
+      Recipe whole = r;
+      whole.folder = tmp.path() + "/whole_acc";
+      expected = undisturbed(whole);
+    }
+    bool done = false;
+    for (int round = 0; !done && round < 20; ++round) {
+      std::atomic<bool> stop{false};
+      TrainObserver observer;
+      int64_t first = -1;
+      observer.step = [&](const StepResult& s, int64_t, double, double) {
+        if (first < 0) first = s.step;
+        if (s.step - first >= 3 + round) stop = true;
+      };
+      Trainer trainer(r, observer);
+      done = trainer.run(stop);
+    }
+    EXPECT_TRUE(done);
+    EXPECT_EQ(losses_of(r.folder), expected);
+  }
+}
+
+TEST(Resume, OnAnotherNumberOfRanksGoesOn) {
+  TemporaryFolder tmp;
+  Recipe r = small(tmp.path() + "/run");
+  std::atomic<bool> stop{false};
+  TrainObserver observer;
+  observer.step = [&](const StepResult& s, int64_t, double, double) { stop = s.step >= 20; };
+  EXPECT_FALSE(Trainer(r, observer).run(stop));
+  r.data = 2;
+  r.tensor = 2;
+  Trainer trainer(r, {});
+  EXPECT_EQ(trainer.steps_done(), 20);
+  stop = false;
+  EXPECT_TRUE(trainer.run(stop));
+}
+
+TEST(Resume, AnotherRecipeOrOtherTextIsRefused) {
+  TemporaryFolder tmp;
+  Recipe r = small(tmp.path() + "/run");
+  r.steps = 8;
+  undisturbed(r);
+  Recipe other = r;
+  other.lr *= 2;
+  EXPECT_THROW(Trainer(other, {}), Error);
+  other = r;
+  other.paths = {std::string(HOIST_SOURCE_DIR) + "/LICENSE"};
+  EXPECT_THROW(Trainer(other, {}), Error);
+}
+
+// kill -9 at random moments of a separate process, again and again, until the run completes.
+TEST(Resume, AfterKill9AtRandomMoments) {
+  if (!io::path_exists(HOIST_BINARY)) GTEST_SKIP() << "needs the hoist binary";
+  TemporaryFolder tmp;
+  Recipe r = small(tmp.path() + "/killed");
+  r.steps = 300;
+  r.checkpoint_every = 10;
+  Recipe whole = r;
+  whole.folder = tmp.path() + "/whole";
+  const auto want = undisturbed(whole);
+  const std::string recipe = tmp.path() + "/recipe.toml";
+  io::atomic_write(recipe, print(r));
+  std::mt19937 random(std::random_device{}());
+  int kills = 0;
+  for (int round = 0; round < 400; ++round) {
+    pid_t pid = fork();
+    ASSERT_GE(pid, 0);
+    if (pid == 0) {
+      std::freopen("/dev/null", "w", stderr);
+      execl(HOIST_BINARY, HOIST_BINARY, "train", recipe.c_str(), static_cast<char*>(nullptr));
+      _exit(127);
+    }
+    // After 20 kills it may run to its end.
+    int status = 0;
+    if (kills < 20) {
+      // Not before the run has got to training: kills during start-up prove little.
+      int64_t before = io::path_exists(r.folder + "/metrics.jsonl") ? io::file_size(r.folder + "/metrics.jsonl") : -1;
+      for (int i = 0; i < 2000; ++i) {
+        if (waitpid(pid, &status, WNOHANG) == pid) break;
+        if (io::file_size(r.folder + "/metrics.jsonl") != before) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+      if (kill(pid, SIGKILL) == 0) {
+        waitpid(pid, &status, 0);
+        if (WIFSIGNALED(status)) ++kills;
+      }
+      io::NewestCheckpoint newest = io::find_newest_checkpoint(r.folder + "/checkpoints");
+      for (const auto& s : newest.skipped) ADD_FAILURE() << "unreadable checkpoint " << s.path << ": " << s.reason;
+    } else {
+      waitpid(pid, &status, 0);
+    }
+    if (WIFEXITED(status)) {
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
+  }
+  std::printf("killed %d times\n", kills);
+  EXPECT_GE(kills, 20) << "the run ended before it could be killed often enough";
+  EXPECT_EQ(losses_of(r.folder), want);
+}
+
+}  // namespace
+}  // namespace hoist::train
