@@ -11,11 +11,13 @@
 namespace hoist::report {
 namespace {
 
-constexpr double kAir = 0.04;  // of the range, above and below
+constexpr size_t kMostTicks = 8;  // between the ends of a range, of a scale of values
+constexpr double kAir = 0.04;     // of the range, above and below
 
 // The round step (1, 2 or 5 times a power of ten) that marks `span` about `wanted` times, at most that often.
-double round_step(double span, int wanted) {
-  const double raw = span / wanted, magnitude = std::pow(10, std::floor(std::log10(raw)));
+double round_step(double span, size_t wanted) {
+  const double raw = span / static_cast<double>(wanted),
+               magnitude = std::pow(10, std::floor(std::log10(raw)));
   for (double factor : {1.0, 2.0, 5.0})
     if (factor * magnitude >= raw * (1 - 1e-9)) return factor * magnitude;
   return 10 * magnitude;
@@ -38,7 +40,7 @@ std::string label(double v, double step, double largest) {
   return fmt::format("{:.{}f}{}", v / unit, decimals, suffix);
 }
 
-std::vector<Tick> linear_ticks(double low, double high, int wanted, double least_step = 0) {
+std::vector<Tick> linear_ticks(double low, double high, size_t wanted, double least_step = 0) {
   std::vector<Tick> ticks;
   const double step = std::max(round_step(high - low, wanted), least_step);
   const double largest = std::max(std::abs(low), std::abs(high));
@@ -87,7 +89,7 @@ Axis linear_axis(double low, double high, bool from_zero) {
     low -= air;
     high += air;
   }
-  return {low, high, false, linear_ticks(low, high, 6)};
+  return {low, high, false, linear_ticks(low, high, kMostTicks)};
 }
 
 Axis logarithmic_axis(double low, double high) {
@@ -95,17 +97,16 @@ Axis logarithmic_axis(double low, double high) {
   const double air = std::pow(high / low, kAir);
   low /= air;
   high *= air;
-  constexpr size_t kMost = 7;
   std::vector<Tick> ticks = power_ticks(low, high, {1});
-  if (ticks.size() > kMost) {
-    const size_t every = (ticks.size() + kMost - 1) / kMost;
+  if (ticks.size() > kMostTicks) {
+    const size_t every = (ticks.size() + kMostTicks - 1) / kMostTicks;
     std::vector<Tick> some;
     for (size_t i = 0; i < ticks.size(); i += every) some.push_back(ticks[i]);
     return {low, high, true, some};
   }
   if (ticks.size() < 4) ticks = power_ticks(low, high, {1, 3});
   if (ticks.size() < 4) ticks = power_ticks(low, high, {1, 2, 5});
-  if (ticks.size() < 4) ticks = linear_ticks(low, high, 6);
+  if (ticks.size() < 4) ticks = linear_ticks(low, high, kMostTicks);
   return {low, high, true, ticks};
 }
 

@@ -101,8 +101,9 @@ std::string legend(const std::vector<Series>& all) {
   std::string html = "<ul class=\"legend\">";
   for (const Series& s : all) {
     const size_t last = last_known(s);
-    html += fmt::format("<li class=\"{}\"><i aria-hidden=\"true\"></i>{} <output>{}</output></li>", s.style,
-                        escape(s.name), value(last ? s.y[last - 1] : kUnknown));
+    html +=
+        fmt::format("<li class=\"{}\"><i aria-hidden=\"true\"></i><span>{}</span> <output>{}</output></li>",
+                    s.style, escape(s.name), value(last ? s.y[last - 1] : kUnknown));
   }
   return html + "</ul>";
 }

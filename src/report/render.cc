@@ -41,7 +41,7 @@ Smoothed smoothed_loss(const TrainingReport& report) {
 }
 
 Chart loss_chart(const TrainingReport& report, const Smoothed& smoothed) {
-  Chart chart{"loss", "Loss", {}, false, true};
+  Chart chart{"loss", "Loss in nats per token", {}, false, true};
   const bool smooth = smoothed.window > 1;
   chart.series.push_back(
       {"Training", smooth ? "raw" : "train", steps(report), column(report, &StepPoint::loss)});
@@ -62,10 +62,18 @@ Chart small_chart(const TrainingReport& report, const char* id, const char* titl
   return {id, title, {{title, "train", steps(report), column(report, member)}}, true, offers_log};
 }
 
+// The evaluation over all held-out text, made last; null if there is none.
+const EvalPoint* whole_eval(const TrainingReport& report) {
+  for (auto e = report.evals.rbegin(); e != report.evals.rend(); ++e)
+    if (e->whole && std::isfinite(e->loss)) return &*e;
+  return nullptr;
+}
+
+// The best of those over the same sample; an evaluation over all of the text does not compare with them.
 const EvalPoint* best_eval(const TrainingReport& report) {
   const EvalPoint* best = nullptr;
   for (const EvalPoint& e : report.evals)
-    if (std::isfinite(e.loss) && (!best || e.loss < best->loss)) best = &e;
+    if (!e.whole && std::isfinite(e.loss) && (!best || e.loss < best->loss)) best = &e;
   return best;
 }
 
@@ -78,7 +86,9 @@ void add_figure(std::string& html, std::string_view name, const std::string& num
 // The four or five figures to see first.
 std::string headline(const TrainingReport& report, const Smoothed& smoothed) {
   std::string html = "<dl class=\"figures\">\n";
-  if (const EvalPoint* best = best_eval(report))
+  if (const EvalPoint* whole = whole_eval(report))
+    add_figure(html, "Validation loss", value(whole->loss), "all held-out text");
+  else if (const EvalPoint* best = best_eval(report))
     add_figure(html, "Best validation loss", value(best->loss), "at step " + grouped(best->step));
   if (!report.points.empty()) {
     const StepPoint& last = report.points.back();
@@ -147,12 +157,11 @@ std::string evaluations(const TrainingReport& report, const Smoothed& smoothed) 
                                         [](int64_t step, const StepPoint& p) { return step < p.step; });
     const size_t at = static_cast<size_t>(after - report.points.begin());
     any_whole |= e->whole;
-    html +=
-        fmt::format("<tr{}><th scope=\"row\">{}{}</th><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                    e == best ? " class=\"best\"" : "", grouped(e->step), e->whole ? "*" : "", value(e->loss),
-                    e == best ? " <span class=\"tag\">best</span>" : "", value(std::exp(e->loss)),
-                    value(at ? smoothed.loss[at - 1] : kUnknown),
-                    duration(at ? report.points[at - 1].seconds : kUnknown));
+    html += fmt::format(
+        "<tr{}><th scope=\"row\">{}{}</th><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+        e == best ? " class=\"best\"" : "", grouped(e->step), e->whole ? "*" : "", value(e->loss),
+        e == best ? " <span class=\"tag\">best</span>" : "", value(std::exp(e->loss)),
+        value(at ? smoothed.loss[at - 1] : kUnknown), clock(at ? report.points[at - 1].seconds : kUnknown));
   }
   html += "</tbody></table></div>\n";
   if (any_whole) html += "<p class=\"hint\">* Over all held-out text; the others over a sample of it.</p>\n";

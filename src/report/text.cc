@@ -64,4 +64,11 @@ std::string duration(double seconds) {
   return fmt::format("{} h {:02} min", grouped(whole / 3600), whole % 3600 / 60);
 }
 
+std::string clock(double seconds) {
+  if (!(seconds >= 0 && seconds < 1e12)) return "\xE2\x80\x93";
+  const int64_t whole = std::llround(seconds);
+  if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
+  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole % 3600 / 60, whole % 60);
+}
+
 }  // namespace hoist::report

@@ -4,9 +4,10 @@ import json
 import subprocess
 
 
-def run(binary, *arguments, timeout=300):
+def run(binary, *arguments, timeout=300, cwd=None):
     """Returns standard output; a failure raises with what the binary said."""
-    done = subprocess.run([str(binary), *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run([str(binary), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                          cwd=cwd)
     if done.returncode != 0:
         raise RuntimeError(f"{binary} {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
     return done.stdout

@@ -140,7 +140,7 @@ std::string labels(const Axis& axis) {
 TEST(Axis, LabelsReadWell) {
   EXPECT_EQ(labels(step_axis(0, 2000)), "0 500 1000 1500 2000");
   EXPECT_EQ(labels(step_axis(0, 100000)), "0 20k 40k 60k 80k 100k");
-  EXPECT_EQ(labels(linear_axis(0, 6e-4, true)), "0 2e-4 4e-4 6e-4");
+  EXPECT_EQ(labels(linear_axis(0, 6e-4, true)), "0 1e-4 2e-4 3e-4 4e-4 5e-4 6e-4");
   EXPECT_EQ(labels(linear_axis(1.5, 4.2, false)), "1.5 2.0 2.5 3.0 3.5 4.0");
   EXPECT_EQ(labels(logarithmic_axis(0.1, 1000)), "0.1 1 10 100 1000");
   EXPECT_EQ(labels(logarithmic_axis(1.5, 4.2)), "1.5 2.0 2.5 3.0 3.5 4.0");
@@ -163,6 +163,9 @@ TEST(Text, NumbersReadWell) {
   EXPECT_EQ(duration(192), "3 min 12 s");
   EXPECT_EQ(duration(7500), "2 h 05 min");
   EXPECT_EQ(duration(-1), duration(kNan));
+  EXPECT_EQ(clock(36.4), "0:36");
+  EXPECT_EQ(clock(3727), "1:02:07");
+  EXPECT_EQ(clock(kNan), duration(kNan));
 }
 
 TEST(Text, EscapesWhatHtmlReads) {

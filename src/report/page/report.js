@@ -40,7 +40,7 @@ class ReportChart {
     this.outputs = [...figure.querySelectorAll("output")];
     this.lasts = this.outputs.map((output) => output.textContent);
     Object.assign(this, JSON.parse(figure.querySelector("script").textContent));
-    this.names = [...figure.querySelectorAll(".legend li")].map((item) => item.textContent.replace(/\s+\S+$/, "").trim());
+    this.names = [...figure.querySelectorAll(".legend span")].map((name) => name.textContent);
     this.cursor = this.add("cursor");
     this.marks = this.outputs.map((output) => this.add("mark " + output.parentElement.className));
     this.area.setAttribute("role", "slider");
