@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "base/error.h"
 #include "io/checkpoint_dir.h"
 #include "io/files.h"
 #include "support.h"
@@ -145,13 +146,15 @@ TEST(Resume, AfterKill9AtRandomMoments) {
         if (io::file_size(r.folder + "/metrics.jsonl") != before) break;
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
       }
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 250000));
       if (kill(pid, SIGKILL) == 0) {
         waitpid(pid, &status, 0);
         if (WIFSIGNALED(status)) ++kills;
       }
       io::NewestCheckpoint newest = io::find_newest_checkpoint(r.folder + "/checkpoints");
-      for (const auto& s : newest.skipped) ADD_FAILURE() << "unreadable checkpoint " << s.path << ": " << s.reason;
+      // What a killed save leaves under its temporary name is not a checkpoint.
+      for (const auto& s : newest.skipped)
+        EXPECT_NE(s.path.find("/.tmp-"), std::string::npos) << "unreadable checkpoint " << s.path << ": " << s.reason;
     } else {
       waitpid(pid, &status, 0);
     }
