@@ -68,6 +68,9 @@ class Partitioner {
     for (const ShardRule& rule : strategy_.rules) {
       int dim = type.find(rule.axis), m = strategy_.find_mesh(rule.mesh);
       if (dim < 0 || s[dim] >= 0 || (used >> m & 1) || !matches(rule, name, role)) continue;
+      if (type.dims[dim].live && mesh_size(m) > 1)
+        throw_invalid("partition: axis " + rule.axis.str() + " of '" + std::string(name) +
+                      "' is live: its length is known in each run only, so it can not be split");
       if (type.dims[dim].size % mesh_size(m))
         throw_invalid("partition: axis " + rule.axis.str() + " of '" + std::string(name) + "' has size " +
                       std::to_string(type.dims[dim].size) + ", which does not divide by the " +

@@ -17,7 +17,8 @@ namespace {
 // over an operand that dies there; an update may be written straight into its state.
 class StorageMap {
  public:
-  explicit StorageMap(const Graph& g) : g_(g), storage_(g.values.size(), -1), last_read_(g.values.size(), -1), written_through_(g.values.size(), 0) {
+  explicit StorageMap(const Graph& g)
+      : g_(g), storage_(g.values.size(), -1), last_read_(g.values.size(), -1), written_through_(g.values.size(), 0) {
     for (const ir::State& s : g.states) source(s.value);
     for (const ir::Input& i : g.inputs) source(i.value);
     for (size_t n = 0; n < g.nodes.size(); ++n)

@@ -100,7 +100,7 @@ Bindings draw_states(const Graph& graph, uint64_t seed) {
       double v = rng.normal(static_cast<uint64_t>(i));
       if (state.role == ir::Role::kParameter) v = 0.2 * v + (t.type.rank() == 1 ? 0.7 : 0.0);
       if (state.name.starts_with("adam_m.")) v *= 1e-2;
-      if (state.name.starts_with("adam_v.")) v = 1e-3 * v * v;
+      if (state.name.starts_with("adam_v.")) v = 1e-3 * (0.1 + v * v);
       if (state.name == "acc.weight_sum") v = 17;
       set(t, i, v);
     }
