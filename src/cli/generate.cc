@@ -24,6 +24,7 @@ struct GenerateOptions {
   std::optional<int64_t> top_k;
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
+  std::vector<int32_t> prompt_ids;
   bool json = false, logits = false, ignore_eos = false, no_special = false;
   int threads = 0;
   int64_t context = 0, step_tokens = 256;
@@ -61,9 +62,8 @@ void run(const GenerateOptions& o) {
   using Clock = std::chrono::steady_clock;
   if (o.count < 1) throw_invalid("-n: found " + std::to_string(o.count) + ", expected at least 1");
   decode::Model model = decode::open_model(o.model);
-  std::vector<int32_t> prompt = model.tokenizer->encode(read_prompt(o), !o.no_special);
-  if (prompt.empty() && model.config.bos_id) prompt.push_back(static_cast<int32_t>(*model.config.bos_id));
-  if (prompt.empty()) throw_invalid("-p: found an empty prompt, and this model has no token to begin with");
+  std::vector<int32_t> prompt = o.prompt_ids;  // the engine checks them against the vocabulary
+  if (prompt.empty()) prompt = decode::encode_prompt(model, read_prompt(o), !o.no_special);
 
   runtime::Trace trace;
   decode::EngineOptions options;
@@ -162,6 +162,7 @@ void add_generate(CLI::App& root) {
   app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")->required()->envname("HOIST_MODEL");
   option(app, "-p,--prompt", o->prompt, "Text to continue");
   option(app, "--prompt-file", o->prompt_file, "Read the prompt from a file; - is standard input");
+  app.add_option("--prompt-ids", o->prompt_ids, "The prompt as token ids, 1,403,407: nothing is added to them")->envname("HOIST_PROMPT_IDS")->delimiter(',')->excludes("--prompt")->excludes("--prompt-file");
   option(app, "-n,--max-tokens", o->count, "Most tokens to generate");
   app.add_option("--temperature", o->temperature, "0 always takes the likeliest token (default: generation_config.json, else 0.8)")->envname("HOIST_TEMPERATURE");
   app.add_option("--top-k", o->top_k, "Draw among the k likeliest tokens; 0: all")->envname("HOIST_TOP_K");

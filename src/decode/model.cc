@@ -55,6 +55,15 @@ DType Model::stored_dtype() const {
   return best == DType::bf16 ? DType::bf16 : DType::f32;
 }
 
+std::vector<int32_t> encode_prompt(const Model& model, std::string_view text, bool add_special_tokens) {
+  std::vector<int32_t> ids = model.tokenizer->encode(text, add_special_tokens);
+  if (text.empty())
+    for (int32_t id : model.tokenizer->start_of_text()) ids.push_back(id);
+  if (ids.empty() && model.config.bos_id) ids.push_back(static_cast<int32_t>(*model.config.bos_id));
+  if (ids.empty()) throw_invalid("prompt: found no tokens, and this model has no token to begin with");
+  return ids;
+}
+
 Model open_model(const std::string& folder) {
   if (!io::is_directory(folder)) {
     if (io::path_exists(folder)) io::refuse_foreign_weights(folder);

@@ -28,6 +28,10 @@ struct Model {
   DType stored_dtype() const;
 };
 
+// The ids a prompt becomes. An empty one begins a text: the special tokens, then the tokenizer's mark of a text's start.
+// Throws Error when nothing at all comes of it.
+std::vector<int32_t> encode_prompt(const Model& model, std::string_view text, bool add_special_tokens = true);
+
 // Throws Error naming the file. The tokenizer must not have more tokens than the model has rows.
 Model open_model(const std::string& folder);
 

@@ -41,9 +41,7 @@ AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::Complet
       request.prompt.push_back(static_cast<int32_t>(id));
     }
   } else {
-    request.prompt = model_.tokenizer->encode(r.prompt, true);
-    if (request.prompt.empty() && model_.config.bos_id) request.prompt.push_back(static_cast<int32_t>(*model_.config.bos_id));
-    if (request.prompt.empty()) throw_invalid("prompt: found no tokens, and this model has no token to begin with");
+    request.prompt = decode::encode_prompt(model_, r.prompt);
   }
   const int64_t n = static_cast<int64_t>(request.prompt.size());
   if (n >= engine_.context()) throw http::ContextLengthError(n, engine_.context());

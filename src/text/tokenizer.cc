@@ -118,6 +118,17 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   return ids;
 }
 
+std::vector<int32_t> Tokenizer::start_of_text() const {
+  std::vector<int32_t> ids;
+  std::string mark;
+  for (const NormalizerStep& step : impl_->normalizer.steps) {
+    if (step.kind == NormalizerStep::Kind::kPrepend) mark.insert(0, step.content);
+  }
+  Impl::Work work{StepBudget::for_text(mark.size()), {}};
+  impl_->encode_normalized(mark, true, work, ids);
+  return ids;
+}
+
 std::optional<std::string_view> Tokenizer::Impl::token_to_decode(int32_t id, bool skip_special) const {
   if (const AddedToken* token = added_token(id)) {
     if (skip_special && token->special) return std::nullopt;
