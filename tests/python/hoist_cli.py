@@ -14,7 +14,8 @@ def run(binary, *arguments, timeout=300, cwd=None):
 
 
 def generate(binary, model, prompt, count, *extra):
-    """One greedy `hoist generate --json`, parsed."""
+    """One greedy `hoist generate --json`, parsed. The prompt is a text, or a list of token ids."""
+    given = ["-p", prompt] if isinstance(prompt, str) else ["--prompt-ids", ",".join(map(str, prompt))]
     return json.loads(
-        run(binary, "generate", model, "-p", prompt, "-n", count, "--temperature", "0", "--json", *extra)
+        run(binary, "generate", model, *given, "-n", count, "--temperature", "0", "--json", *extra)
     )
