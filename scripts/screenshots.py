@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Writes docs/images/page-*.png: the page while text streams, wide and narrow, light and dark.
+"""Writes docs/images/page-*.png, the page while text streams, and report-*.png, a training report; wide and narrow,
+light and dark.
 
-Usage: scripts/screenshots.py HOIST_BINARY MODEL_FOLDER [--out docs/images] [--prompt TEXT] [--tokens N]
+Usage: scripts/screenshots.py HOIST_BINARY MODEL_FOLDER [--prompt TEXT] [--tokens N] [--report REPORT_HTML] [--out FOLDER]
+       scripts/screenshots.py --report REPORT_HTML
 
-Needs chromium and chromedriver. Each picture is taken in the middle of a generation: where the model is faster than
-the browser, after its end.
+Needs chromium and chromedriver. Each picture of the page is taken in the middle of a generation: where the model is
+faster than the browser, after its end. A report is shown with values under the pointer.
 """
 
 import argparse
@@ -45,19 +47,40 @@ def picture(page, url, size, scheme, options):
     page.press("escape")
 
 
+def report_picture(page, report, size, scheme, options):
+    page.size(*SIZES[size], scale=2 if size == "narrow" else 1)
+    page.scheme(scheme)
+    page.open(report.resolve().as_uri())
+    page.script("const x = charts[0].series[0].x; showAll(x[Math.floor(x.length * 0.4)])")
+    path = options.out / f"report-{size}-{scheme}.png"
+    page.screenshot(path)
+    print(path)
+
+
+def every_look():
+    return [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary")
-    parser.add_argument("model")
+    parser.add_argument("binary", nargs="?")
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--report", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "images")
     parser.add_argument("--prompt", default="Once upon a time")
     parser.add_argument("--tokens", type=int, default=160)
     options = parser.parse_args()
+    if (options.binary is None) != (options.model is None) or (options.binary is None and options.report is None):
+        parser.error("expected HOIST_BINARY and MODEL_FOLDER, or --report, or both")
     options.out.mkdir(parents=True, exist_ok=True)
-    with server_process.serving(options.binary, options.model) as url, browser.browser() as page:
-        for size in SIZES:
-            for scheme in ("light", "dark"):
-                picture(page, url, size, scheme, options)
+    with browser.browser() as page:
+        if options.report is not None:
+            for look in every_look():
+                report_picture(page, options.report, *look, options)
+        if options.binary is not None:
+            with server_process.serving(options.binary, options.model) as url:
+                for look in every_look():
+                    picture(page, url, *look, options)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ Axis logarithmic_axis(double low, double high) {
   }
   if (ticks.size() < 4) ticks = power_ticks(low, high, {1, 3});
   if (ticks.size() < 4) ticks = power_ticks(low, high, {1, 2, 5});
-  if (ticks.size() < 4) ticks = linear_ticks(low, high, kMostTicks);
+  if (ticks.size() < 3) ticks = linear_ticks(low, high, kMostTicks);
   return {low, high, true, ticks};
 }
 

@@ -82,12 +82,9 @@ std::string y_labels(const Axis& axis, const char* scale) {
 
 std::string x_labels(const Axis& axis) {
   std::string html;
-  for (const Tick& tick : axis.ticks) {
-    const double place = axis.place(tick.value);
-    // Labels at the ends stay within the chart.
-    const char* end = place > 0.96 ? " last" : place < 0.02 ? " first" : "";
-    html += fmt::format("<span class=\"x{}\" style=\"left:{:.2f}%\">{}</span>", end, 100 * place, tick.label);
-  }
+  for (const Tick& tick : axis.ticks)
+    html += fmt::format("<span class=\"x\" style=\"left:{:.2f}%\">{}</span>", 100 * axis.place(tick.value),
+                        tick.label);
   return html;
 }
 

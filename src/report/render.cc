@@ -41,7 +41,7 @@ Smoothed smoothed_loss(const TrainingReport& report) {
 }
 
 Chart loss_chart(const TrainingReport& report, const Smoothed& smoothed) {
-  Chart chart{"loss", "Loss in nats per token", {}, false, true};
+  Chart chart{"loss", "Loss, nats per token", {}, false, true};
   const bool smooth = smoothed.window > 1;
   chart.series.push_back(
       {"Training", smooth ? "raw" : "train", steps(report), column(report, &StepPoint::loss)});

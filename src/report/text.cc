@@ -48,7 +48,7 @@ std::string value(double v) {
   const double size = std::abs(v);
   if (!std::isfinite(v)) return "\xE2\x80\x93";
   if (v == 0) return "0";
-  if (size < 1e-3 || size >= 1e15) return trim_exponent(fmt::format("{:.3e}", v));
+  if (size < 0.01 || size >= 1e15) return trim_exponent(fmt::format("{:.3e}", v));
   if (size < 0.1) return fmt::format("{:.4g}", v);
   if (size < 10) return fmt::format("{:.4f}", v);
   if (size < 100) return fmt::format("{:.3f}", v);

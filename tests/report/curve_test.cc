@@ -143,13 +143,15 @@ TEST(Axis, LabelsReadWell) {
   EXPECT_EQ(labels(linear_axis(0, 6e-4, true)), "0 1e-4 2e-4 3e-4 4e-4 5e-4 6e-4");
   EXPECT_EQ(labels(linear_axis(1.5, 4.2, false)), "1.5 2.0 2.5 3.0 3.5 4.0");
   EXPECT_EQ(labels(logarithmic_axis(0.1, 1000)), "0.1 1 10 100 1000");
+  EXPECT_EQ(labels(logarithmic_axis(0.6, 8.7)), "1 2 5");
   EXPECT_EQ(labels(logarithmic_axis(1.5, 4.2)), "1.5 2.0 2.5 3.0 3.5 4.0");
 }
 
 TEST(Text, NumbersReadWell) {
   EXPECT_EQ(value(1.88123), "1.8812");
   EXPECT_EQ(value(6e-4), "6e-4");
-  EXPECT_EQ(value(0.001), "0.001");
+  EXPECT_EQ(value(0.0022361), "2.236e-3");
+  EXPECT_EQ(value(0.05), "0.05");
   EXPECT_EQ(value(-12.3456), "-12.346");
   EXPECT_EQ(value(123.45), "123.5");
   EXPECT_EQ(value(1234567.8), "1,234,568");

@@ -9,7 +9,7 @@ function format(v) {
   const size = Math.abs(v);
   if (v === null || !Number.isFinite(v)) return "\u2013";
   if (v === 0) return "0";
-  if (size < 1e-3 || size >= 1e15) return v.toExponential(3).replace(/\.?0*e\+?/, "e");
+  if (size < 0.01 || size >= 1e15) return v.toExponential(3).replace(/\.?0*e\+?/, "e");
   if (size < 0.1) return String(Number(v.toPrecision(4)));
   if (size < 10) return v.toFixed(4);
   if (size < 100) return v.toFixed(3);
