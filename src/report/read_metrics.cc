@@ -1,3 +1,4 @@
+// read_metrics: the lines of metrics.jsonl as points and evaluations (see training_report.h).
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// render: headline, charts, evaluations, facts and recipe as one page (see training_report.h).
 #include <fmt/format.h>
 
 #include <algorithm>
