@@ -118,12 +118,14 @@ class ThreadGroup final : public Group {
       meeting_.in[static_cast<size_t>(rank_)] = in;
       meeting_.out[static_cast<size_t>(rank_)] = out;
     }
-    barrier_keeping();
+    barrier_keeping(false);
   }
 
-  void barrier_keeping() {
+  // Entered by every rank of the group or by none: a failure elsewhere ends only the wait for a rank that may never
+  // come. Once all have come (`entered`), they read each other's buffers, and nobody may unwind and free them.
+  void barrier_keeping(bool entered = true) {
     std::unique_lock lock(meeting_.mutex);
-    throw_if_failed();
+    if (!entered) throw_if_failed();
     uint64_t round = meeting_.round;
     if (++meeting_.arrived == size_) {
       meeting_.arrived = 0;
@@ -131,7 +133,7 @@ class ThreadGroup final : public Group {
       meeting_.changed.notify_all();
       return;
     }
-    meeting_.changed.wait(lock, [&] { return meeting_.round != round || failure_.failed.load(); });
+    meeting_.changed.wait(lock, [&] { return meeting_.round != round || (!entered && failure_.failed.load()); });
     if (meeting_.round == round) throw_if_failed();
   }
 
