@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "decode/model.h"
@@ -105,21 +106,25 @@ CheckpointInfo read_checkpoint_info(const std::string& folder) {
 void load_model_weights(const std::string& folder, const io::ModelConfig& config,
                         const std::vector<models::Parameter>& parameters, Ranks& ranks) {
   io::CheckpointFiles files(folder);
-  // Split parameters, and masters, need the whole tensor in memory for a moment: one at a time.
-  for (const models::Parameter& p : parameters) {
+  // Straight into a state's own memory where it is whole; split ones pass through a buffer, one at a time.
+  std::vector<std::byte> buffer;
+  auto load = [&](const models::Parameter& p, const std::string& state) {
+    std::byte* to = ranks.direct(state);
+    if (!to) {
+      buffer.resize(static_cast<size_t>(p.type.bytes()));
+      to = buffer.data();
+    }
+    auto destination = [&](const models::Parameter&) { return to; };
+    decode::load_weights(config, files, {p}, destination, /*partial=*/true);
+    if (to == buffer.data()) ranks.write_state(state, to);
+  };
+  const std::vector<std::string> names = ranks.state_names();
+  const std::set<std::string> known(names.begin(), names.end());
+  for (models::Parameter p : parameters) {
+    load(p, p.name);
     const std::string master = passes::master_name(p.name);
-    std::vector<models::Parameter> one{p};
-    std::vector<std::byte> buffer(static_cast<size_t>(p.type.bytes()));
-    auto only = [&](const models::Parameter&) { return buffer.data(); };
-    decode::load_weights(config, files, one, only, /*partial=*/true);
-    ranks.write_state(p.name, buffer.data());
-    for (const std::string& name : ranks.state_names())
-      if (name == master) {
-        one[0].type.dtype = DType::f32;
-        buffer.resize(static_cast<size_t>(one[0].type.bytes()));
-        decode::load_weights(config, files, one, only, /*partial=*/true);
-        ranks.write_state(master, buffer.data());
-      }
+    p.type.dtype = DType::f32;
+    if (known.count(master)) load(p, master);
   }
   decode::check_tensors(config, files, parameters);
 }
@@ -136,6 +141,10 @@ void load_checkpoint(const std::string& folder, const io::ModelConfig& config, c
     const ir::Type& type = ranks.global_type(name);
     if (t->dtype != type.dtype || t->bytes() != type.bytes())
       throw_corrupt(file.path() + ": tensor '" + name + "': expected " + to_string(type));
+    if (std::byte* to = ranks.direct(name)) {
+      file.read(*t, to);
+      continue;
+    }
     buffer.resize(static_cast<size_t>(t->bytes()));
     file.read(*t, buffer.data());
     ranks.write_state(name, buffer.data());

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -12,6 +13,7 @@
 #include "io/checkpoint_dir.h"
 #include "io/files.h"
 #include "passes/pipeline.h"
+#include "report/text.h"
 #include "report/training_report.h"
 #include "text/bpe_trainer.h"
 
@@ -231,24 +233,31 @@ void Trainer::build() {
 // Fresh weights: each element is a function of (seed, parameter, index), whatever the number of ranks.
 void Trainer::initialize() {
   if (!recipe_.from.empty()) return load_model_weights(recipe_.from, config_, parameters_, *ranks_);
-  std::vector<float> values;
-  std::vector<bf16> narrow;
+  const std::vector<std::string> names = ranks_->state_names();
+  const std::set<std::string> known(names.begin(), names.end());
+  std::vector<std::byte> buffer;
   for (const models::Parameter& p : parameters_) {
-    values.assign(static_cast<size_t>(p.type.elements()), p.init.kind == models::Init::Kind::kOnes ? 1.0f : 0.0f);
-    if (p.init.kind == models::Init::Kind::kNormal) {
-      CounterRng rng(static_cast<uint64_t>(recipe_.seed), stable_hash(p.name));
-      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(rng.normal(i) * p.init.std);
-    }
-    if (p.type.dtype == DType::f32) {
-      ranks_->write_state(p.name, values.data());
-      continue;
-    }
-    narrow.resize(values.size());
-    for (size_t i = 0; i < values.size(); ++i) narrow[i] = to_bf16(values[i]);
-    ranks_->write_state(p.name, narrow.data());
-    const std::vector<std::string> names = ranks_->state_names();
-    const std::string master = passes::master_name(p.name);
-    if (std::find(names.begin(), names.end(), master) != names.end()) ranks_->write_state(master, values.data());
+    CounterRng rng(static_cast<uint64_t>(recipe_.seed), stable_hash(p.name));
+    auto draw = [&](int64_t i) {
+      if (p.init.kind == models::Init::Kind::kNormal) return static_cast<float>(rng.normal(static_cast<uint64_t>(i)) * p.init.std);
+      return p.init.kind == models::Init::Kind::kOnes ? 1.0f : 0.0f;
+    };
+    auto fill = [&](const std::string& state, DType dtype) {
+      std::byte* to = ranks_->direct(state);
+      if (!to) {
+        buffer.resize(static_cast<size_t>(p.type.elements() * dtype_size(dtype)));
+        to = buffer.data();
+      }
+      for (int64_t i = 0; i < p.type.elements(); ++i) {
+        if (dtype == DType::f32)
+          reinterpret_cast<float*>(to)[i] = draw(i);
+        else
+          reinterpret_cast<bf16*>(to)[i] = to_bf16(draw(i));
+      }
+      if (to == buffer.data()) ranks_->write_state(state, to);
+    };
+    fill(p.name, p.type.dtype);
+    if (known.count(passes::master_name(p.name))) fill(passes::master_name(p.name), DType::f32);
   }
 }
 
@@ -394,20 +403,18 @@ bool Trainer::run(const std::atomic<bool>& stop) {
   log(ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", loss}, {"whole", true}}.dump());
   if (observer_.evaluation) observer_.evaluation(step_, loss);
   save_model(recipe_.folder, "model", parts());
-  write_report(loss);
+  write_report();
   return true;
 }
 
-void Trainer::write_report(double final_loss) {
+void Trainer::write_report() {
   report::TrainingReport r = report::read_metrics(folder_->metrics());
   r.title = "Training report: " + recipe_.folder;
-  char loss[32];
-  std::snprintf(loss, sizeof loss, "%.4f", final_loss);
-  r.facts = {{"Model", std::string(io::family_name(config_.family)) + ", " + std::to_string(models::parameter_count(config_)) + " parameters"},
-             {"Training tokens", std::to_string(train_tokens_.size())},
-             {"Held-out tokens", std::to_string(validation_tokens_.size())},
-             {"Loss on all held-out text", loss},
-             {"Steps", std::to_string(step_)},
+  r.facts = {{"Model", std::string(io::family_name(config_.family)) + ", " + report::grouped(models::parameter_count(config_)) + " parameters"},
+             {"Training tokens", report::grouped(train_tokens_.size())},
+             {"Held-out tokens", report::grouped(validation_tokens_.size())},
+             {"Training time", report::duration(trained_seconds_)},
+             {"Precision", recipe_.precision},
              {"Ranks", std::to_string(ranks_->size())},
              {"Memory planned", std::to_string(memory_.total() / 1000000) + " MB"}};
   r.recipe = print(recipe_);

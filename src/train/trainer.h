@@ -67,7 +67,7 @@ class Trainer {
   void save();
   void truncate_metrics();
   void log(const std::string& line);
-  void write_report(double final_loss);
+  void write_report();
   CheckpointParts parts() const;
 
   Recipe recipe_;
