@@ -99,7 +99,7 @@ struct Call {
     kind = static_cast<int>(rng.below(0, 5));
     dtype = kDtypes[rng.below(1, 6)];
     op = rng.below(2, 2) ? Reduction::kMax : Reduction::kSum;
-    count = static_cast<int64_t>(rng.below(3, rng.below(4, 4) ? 40 : 3000));  // small, and now and then large
+    count = static_cast<int64_t>(rng.below(3, rng.below(4, 4) ? 40 : 1000));  // small, and now and then large
   }
   Bytes input(int rank, int size) const {
     const int64_t pieces = kind == 2 || kind == 3 ? size : 1;
