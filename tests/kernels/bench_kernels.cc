@@ -60,9 +60,10 @@ struct Bench {
   int threads;
   std::string filter;
 
-  void op(const std::string& name, const OpCall& call, double flops, double bytes) const {
+  // `make` is called only if the filter lets the case through.
+  void op(const std::string& name, const std::function<OpCall()>& make, double flops, double bytes) const {
     if (name.find(filter) == std::string::npos) return;
-    OpRunner r(call, cpu_table(isa), threads);
+    OpRunner r(make(), cpu_table(isa), threads);
     if (!r.found()) {
       std::printf("%-44s no kernel\n", name.c_str());
       return;
@@ -73,13 +74,31 @@ struct Bench {
   }
 
   void contract(const std::string& name, const Type& x, const Type& y, const AxisList& out, DType to) const {
-    OpCall c{
-        &ops::kContract, Attrs::of(ops::ContractAttrs{out, to}), {random_tensor(x, 1), random_tensor(y, 2)}};
+    const Attrs attrs = Attrs::of(ops::ContractAttrs{out, to});
     std::vector<Type> types = {x, y};
-    std::vector<Type> result = ir::infer_types(*c.op, c.attrs, types);
-    ir::OpView view{c.op, &c.attrs, types, result};
-    op("contract " + name, c, ir::count_flops(view),
-       static_cast<double>(x.bytes() + y.bytes() + result[0].bytes()));
+    std::vector<Type> result = ir::infer_types(ops::kContract, attrs, types);
+    ir::OpView view{&ops::kContract, &attrs, types, result};
+    op(
+        "contract " + name,
+        [&] {
+          return OpCall{&ops::kContract, attrs, {random_tensor(x, 1), random_tensor(y, 2)}};
+        },
+        ir::count_flops(view), static_cast<double>(x.bytes() + y.bytes() + result[0].bytes()));
+  }
+
+  // Random operands of these types; integers below `limit`. GB/s counts the operands.
+  void fused(const std::string& name, const ir::OpDef& def, Attrs a, const std::vector<Type>& types,
+             int64_t limit = 1) const {
+    double bytes = 0;
+    for (const Type& t : types) bytes += static_cast<double>(t.bytes());
+    op(
+        name,
+        [&] {
+          OpCall c{&def, a, {}};
+          for (const Type& t : types) c.operands.push_back(random_tensor(t, 1, limit));
+          return c;
+        },
+        0, bytes);
   }
 };
 
@@ -144,67 +163,63 @@ double read_bandwidth(int threads) {
   return static_cast<double>(data.size()) * 8 / t * 1e-9;
 }
 
-// The other kernels at the sizes of a small training step and of a long one.
-void fused(const Bench& b) {
-  DType f = DType::f32;
-  auto call = [&](const char* name, const ir::OpDef& op, Attrs a, std::vector<Tensor> in, double flops) {
-    double bytes = 0;
-    for (const Tensor& t : in) bytes += static_cast<double>(t.type.bytes());
-    b.op(name, {&op, a, std::move(in)}, flops, bytes);
-  };
-  for (int64_t seq : {64, 1024}) {
-    const bool small = seq == 64;
-    AttentionShape s =
+// Attention, then the other kernels, at the sizes of a small training step and of a long one.
+void attentions(const Bench& b) {
+  const DType f = DType::f32;
+  for (bool small : {true, false}) {
+    const AttentionShape s =
         small ? AttentionShape{12, 64, 64, 4, 1, 32, 32} : AttentionShape{1, 1024, 1024, 8, 1, 64, 64};
-    OpCall forward = attention_call(f, s, true, 0, false, false);
-    double flops =
-        2.0 * static_cast<double>(s.batch * s.heads * s.queries * s.keys * s.d);  // causal: half of 4
-    b.op(small ? "attention 12x64, 4 heads of 32" : "attention 1024, 8 heads of 64", forward, flops, 0);
-    b.op(small ? "attention_grad 12x64" : "attention_grad 1024", attention_grad_call(forward, false),
-         2.5 * flops, 0);
+    auto forward = [&] { return attention_call(f, s, true, 0, false, false); };
+    // Causal: half of the pairs.
+    const double flops = 2.0 * static_cast<double>(s.batch * s.heads * s.queries * s.keys * s.d);
+    const std::string size = small ? " 12x64, 4 heads of 32" : " 1024, 8 heads of 64";
+    b.op("attention" + size, forward, flops, 0);
+    b.op(
+        "attention_grad" + size, [&] { return attention_grad_call(forward(), false); }, 2.5 * flops, 0);
   }
-  std::vector<int> seq, pos;
-  for (int i = 0; i < 512; ++i) seq.push_back(0), pos.push_back(i);
-  for (DType pool : {DType::f32, DType::bf16})
-    b.op("paged prefill 512, 8x4 heads of 64 " + std::string(dtype_name(pool)),
-         paged_call(f, pool, seq, pos, 8, 4, 64, 64, 16, 0, 0, false, 0), 2.0 * 512 * 512 * 32 * 64, 0);
-  for (DType pool : {DType::f32, DType::bf16})
-    b.op("paged decode at 4096, 8x4 heads of 64 " + std::string(dtype_name(pool)),
-         paged_call(f, pool, {0}, {4095}, 8, 4, 64, 64, 16, 0, 0, false, 0), 4.0 * 4096 * 32 * 64,
-         2.0 * 4096 * 8 * 64 * static_cast<double>(dtype_size(pool)));
-  Type x(f, {{"tokens", 768}, {"n", 128}}), g(f, {{"n", 128}}), stat(f, {{"tokens", 768}}),
-      h(f, {{"tokens", 768}, {"ffn", 512}});
-  Type logits(f, {{"tokens", 768}, {"vocab", 65}}), big(f, {{"tokens", 64}, {"vocab", 32000}}),
-      flat(f, {{"n", 1 << 20}}), one(f, {});
-  Attrs none = Attrs::of(ir::NoAttrs{});
-  auto r = [](const Type& t) { return random_tensor(t, 1); };
-  Tensor ids = random_tensor(Type(DType::i32, {{"tokens", 768}}), 2, 65);
-  call("rms_norm 768x128", ops::kRmsNorm, Attrs::of(ops::RmsNormAttrs{"n"}), {r(x), r(g)}, 0);
-  call("rms_norm_grad", ops::kRmsNormGrad, Attrs::of(ops::RmsNormGradAttrs{"n"}), {r(x), r(g), r(stat), r(x)},
-       0);
-  call("layer_norm 768x128", ops::kLayerNorm, Attrs::of(ops::LayerNormAttrs{"n"}), {r(x), r(g), r(g)}, 0);
-  call("layer_norm_grad", ops::kLayerNormGrad, Attrs::of(ops::LayerNormGradAttrs{"n"}),
-       {r(x), r(g), r(stat), r(stat), r(x)}, 0);
-  call("gelu_tanh 768x512", ops::kGeluTanh, none, {r(h)}, 0);
-  call("gelu_erf 768x512", ops::kGeluErf, none, {r(h)}, 0);
-  call("gelu_erf_grad 768x512", ops::kGeluErfGrad, none, {r(h), r(h)}, 0);
-  call("silu 768x512", ops::kSilu, none, {r(h)}, 0);
-  call("add 768x128", ops::kAdd, none, {r(x), r(x)}, 0);
-  call("reduce_sum 768x128 over tokens", ops::kReduceSum, Attrs::of(ops::ReduceAttrs{{"tokens"}}), {r(x)}, 0);
-  call("cross_entropy 768x65", ops::kCrossEntropy, Attrs::of(ops::CrossEntropyAttrs{"vocab", 0}),
-       {r(logits), ids}, 0);
-  call("cross_entropy_grad 768x65", ops::kCrossEntropyGrad, Attrs::of(ops::CrossEntropyAttrs{"vocab", 0}),
-       {r(logits), ids, r(stat), r(stat), r(stat)}, 0);
-  call("cross_entropy 64x32000", ops::kCrossEntropy, Attrs::of(ops::CrossEntropyAttrs{"vocab", 0}),
-       {r(big), random_tensor(Type(DType::i32, {{"tokens", 64}}), 2, 32000)}, 0);
-  call("embedding_grad 768 -> 65x128", ops::kEmbeddingGrad,
-       Attrs::of(ops::EmbeddingGradAttrs{"vocab", 65, 0, f}), {r(x), ids}, 0);
-  call("adamw 1M", ops::kAdamw, Attrs::of(ops::AdamwAttrs{}),
-       {r(flat), r(flat), r(flat), r(flat), r(one), r(one), r(one), r(one)}, 0);
-  call("sum_squares 1M", ops::kSumSquares, none, {r(flat)}, 0);
-  Type q(f, {{"tokens", 768}, {"heads", 4}, {"d", 32}});
-  call("rope 768x4x32", ops::kRope, Attrs::of(ops::RopeAttrs{"d"}),
-       {r(q), random_tensor(Type(DType::i32, {{"tokens", 768}}), 1, 900), r(Type(f, {{"half", 16}}))}, 0);
+  std::vector<int> seq(512, 0), pos;
+  for (int i = 0; i < 512; ++i) pos.push_back(i);
+  for (DType pool : {DType::f32, DType::bf16}) {
+    const std::string name = ", 8x4 heads of 64, " + std::string(dtype_name(pool));
+    b.op(
+        "paged prefill 512" + name,
+        [&] { return paged_call(f, pool, seq, pos, 8, 4, 64, 64, 16, 0, 0, false, 0); },
+        2.0 * 512 * 512 * 32 * 64, 0);
+    b.op(
+        "paged decode at 4096" + name,
+        [&] { return paged_call(f, pool, {0}, {4095}, 8, 4, 64, 64, 16, 0, 0, false, 0); },
+        4.0 * 4096 * 32 * 64, 2.0 * 4096 * 8 * 64 * static_cast<double>(dtype_size(pool)));
+  }
+}
+
+void others(const Bench& b) {
+  const DType f = DType::f32, i32 = DType::i32;
+  const Type x(f, {{"tokens", 768}, {"n", 128}}), g(f, {{"n", 128}}), stat(f, {{"tokens", 768}}), one(f, {});
+  const Type h(f, {{"tokens", 768}, {"ffn", 512}}), flat(f, {{"n", 1 << 20}}), ids(i32, {{"tokens", 768}});
+  const Type logits(f, {{"tokens", 768}, {"vocab", 65}}), wide(f, {{"tokens", 768}, {"vocab", 8192}});
+  const Attrs none = Attrs::of(ir::NoAttrs{}), loss = Attrs::of(ops::CrossEntropyAttrs{"vocab", 0});
+  b.fused("rms_norm 768x128", ops::kRmsNorm, Attrs::of(ops::RmsNormAttrs{"n"}), {x, g});
+  b.fused("rms_norm_grad 768x128", ops::kRmsNormGrad, Attrs::of(ops::RmsNormGradAttrs{"n"}), {x, g, stat, x});
+  b.fused("layer_norm 768x128", ops::kLayerNorm, Attrs::of(ops::LayerNormAttrs{"n"}), {x, g, g});
+  b.fused("layer_norm_grad 768x128", ops::kLayerNormGrad, Attrs::of(ops::LayerNormGradAttrs{"n"}),
+          {x, g, stat, stat, x});
+  b.fused("gelu_tanh 768x512", ops::kGeluTanh, none, {h});
+  b.fused("gelu_tanh_grad 768x512", ops::kGeluTanhGrad, none, {h, h});
+  b.fused("gelu_erf 768x512", ops::kGeluErf, none, {h});
+  b.fused("gelu_erf_grad 768x512", ops::kGeluErfGrad, none, {h, h});
+  b.fused("silu 768x512", ops::kSilu, none, {h});
+  b.fused("add 768x128", ops::kAdd, none, {x, x});
+  b.fused("reduce_sum 768x128 over tokens", ops::kReduceSum, Attrs::of(ops::ReduceAttrs{{"tokens"}}), {x});
+  b.fused("cross_entropy 768x65", ops::kCrossEntropy, loss, {logits, ids}, 65);
+  b.fused("cross_entropy_grad 768x65", ops::kCrossEntropyGrad, loss, {logits, ids, stat, stat, stat}, 65);
+  b.fused("cross_entropy 768x8192", ops::kCrossEntropy, loss, {wide, ids}, 8192);
+  b.fused("embedding_grad 768 -> 65x128", ops::kEmbeddingGrad,
+          Attrs::of(ops::EmbeddingGradAttrs{"vocab", 65, 0, f}), {x, ids}, 65);
+  b.fused("adamw 1M", ops::kAdamw, Attrs::of(ops::AdamwAttrs{}),
+          {flat, flat, flat, flat, one, one, one, one});
+  b.fused("sum_squares 1M", ops::kSumSquares, none, {flat});
+  b.fused("rope 768x4x32", ops::kRope, Attrs::of(ops::RopeAttrs{"d"}),
+          {Type(f, {{"tokens", 768}, {"heads", 4}, {"d", 32}}), ids, Type(f, {{"half", 16}})}, 900);
 }
 
 }  // namespace
@@ -237,5 +252,6 @@ int main(int argc, char** argv) {
     std::printf("%d threads: %.1f GB/s read\n", b.threads, kernels::read_bandwidth(b.threads));
   }
   kernels::contractions(b);
-  kernels::fused(b);
+  kernels::attentions(b);
+  kernels::others(b);
 }

@@ -16,7 +16,7 @@ bool supports(const ir::OpView& v) {
   AttentionPlan plan;
   const ir::Type& q = v.operands[0];
   return narrow_floats(v) && !v.attrs_as<ops::AttentionAttrs>().has_bias &&
-         v.operands[1].dtype == v.operands[2].dtype && q.dims[q.rank() - 2].size <= 48 &&
+         v.operands[1].dtype == v.operands[2].dtype && q.dims[q.rank() - 2].size <= 96 &&
          attention_plan(v, plan);
 }
 

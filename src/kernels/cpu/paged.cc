@@ -17,7 +17,7 @@ namespace hoist::kernels::cpu {
 namespace {
 
 bool attention_supports(const ir::OpView& v) {
-  return narrow_floats(v) && v.operands[1].dtype == v.operands[2].dtype && v.operands[0].dims[2].size <= 48;
+  return narrow_floats(v) && v.operands[1].dtype == v.operands[2].dtype && v.operands[0].dims[2].size <= 96;
 }
 
 // The starts of the tiles, then each worker's scratch.
@@ -114,18 +114,31 @@ struct Paged {
     begin_tile(t, q, s);
     const KT *k_pool = args.in<KT>(1), *v_pool = args.in<KT>(2);
     const KT* zeros = reinterpret_cast<const KT*>(s.zeros);
-    for (int64_t b = first / kKeyBlock * kKeyBlock; b < last; b += kKeyBlock) {
-      const KT *keys[kKeyBlock], *values[kKeyBlock];
+    // Rows of the block at b. Keys that no row sees are not read: their slots may hold anything.
+    auto locate = [&](int64_t b, const KT** keys, const KT** values) {
       for (int64_t i = 0; i < kKeyBlock; ++i) {
         const int64_t p = b + i;
-        // Keys that no row sees are not read: their slots may hold anything.
         const int64_t at = p >= first && p < last ? table[sequence_row * seq_blocks + p / block] : -1;
         const bool inside = at >= 0 && at < pool_blocks;
         const int64_t row = inside ? (at * block + p % block) * heads + head : 0;
         keys[i] = inside ? k_pool + row * d : zeros;
         values[i] = inside ? v_pool + row * dv : zeros;
       }
-      attend_block(t, b, keys, values, s, [](int) { return static_cast<const float*>(nullptr); });
+    };
+    const KT *keys[2][kKeyBlock], *values[2][kKeyBlock];
+    const int64_t start = first / kKeyBlock * kKeyBlock;
+    if (start < last) locate(start, keys[0], values[0]);
+    int now = 0;
+    for (int64_t b = start; b < last; b += kKeyBlock, now ^= 1) {
+      if (b + kKeyBlock < last) {  // the pool's rows are scattered: ask for the next ones early
+        locate(b + kKeyBlock, keys[now ^ 1], values[now ^ 1]);
+        constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(KT));
+        for (int64_t i = 0; i < kKeyBlock; ++i) {
+          for (int64_t j = 0; j < d; j += kLine) __builtin_prefetch(keys[now ^ 1][i] + j, 0, 2);
+          for (int64_t j = 0; j < dv; j += kLine) __builtin_prefetch(values[now ^ 1][i] + j, 0, 2);
+        }
+      }
+      attend_block(t, b, keys[now], values[now], s, [](int) { return static_cast<const float*>(nullptr); });
     }
     for (int r = 0; r < t.rows; ++r) {
       const int64_t token = begin + r / group, h = head * group + r % group;

@@ -102,6 +102,11 @@ HOIST_INLINE F round_even(F a) {  // |a| < 2^22
   return (a + magic) - magic;
 }
 HOIST_INLINE I to_int(F a) { return __builtin_convertvector(a, I); }
+// p * 2^n for n in [-252, 254]: two factors, so that subnormals and infinity come out right.
+HOIST_INLINE F scale2(F p, F n) {
+  I e = to_int(n), half = e >> 1;
+  return p * (F)((half + seti(127)) << 23) * (F)((e - half + seti(127)) << 23);
+}
 HOIST_INLINE float sum(F a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 HOIST_INLINE float maximum(F a) {
   float x = a[0] > a[2] ? a[0] : a[2], y = a[1] > a[3] ? a[1] : a[3];
@@ -185,6 +190,10 @@ HOIST_INLINE F vsqrt(F a) { return _mm256_sqrt_ps(a); }
 HOIST_INLINE F from_int(I a) { return _mm256_cvtepi32_ps((__m256i)a); }
 HOIST_INLINE F round_even(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 HOIST_INLINE I to_int(F a) { return (I)_mm256_cvttps_epi32(a); }
+HOIST_INLINE F scale2(F p, F n) {
+  I e = to_int(n), half = e >> 1;
+  return p * (F)((half + seti(127)) << 23) * (F)((e - half + seti(127)) << 23);
+}
 HOIST_INLINE float sum(F a) {
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -279,6 +288,7 @@ HOIST_INLINE F round_even(F a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 HOIST_INLINE I to_int(F a) { return (I)_mm512_cvttps_epi32(a); }
+HOIST_INLINE F scale2(F p, F n) { return _mm512_scalef_ps(p, n); }
 HOIST_INLINE float sum(F a) {
   __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
