@@ -117,6 +117,14 @@ std::string translate_regex(std::string_view expression, std::string_view where)
         case 'v':
         case 'R':
         case 'X': refuse(fmt::format("\\{}", next)); break;
+        case 'x': {  // taken whole, so that its braces are not read as a repeat count
+          const size_t close = expression.substr(i + 1, 1) == "{" ? expression.find('}', i) : i;
+          if (close == std::string_view::npos) refuse("an unclosed \\x{");
+          out += c;
+          out += expression.substr(i, close + 1 - i);
+          i = close;
+          break;
+        }
         case '\0': refuse("a lone \\ at its end"); break;
         default: out += c; out += next;
       }

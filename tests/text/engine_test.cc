@@ -167,6 +167,7 @@ TEST(Regexes, AreTranslatedOrRefused) {
   EXPECT_EQ(translate_regex("a(?:b|c)+?$", "x"), "a(?:b|c)+?$");
   EXPECT_EQ(translate_regex("[]a]", "x"), "[\\]a]");
   EXPECT_EQ(translate_regex("\\h", "x"), "[0-9A-Fa-f]");
+  EXPECT_EQ(translate_regex("\\x{41}+\\x42", "x"), "\\x{41}+\\x42");
   for (const char* bad : {"[a&&b]", "(?m:.)", "(*ANY)", "\\X", "a\\", "[^\\W]", "(", "a{,3}", "\\pL", "a{2}+",
                           "(?P<x>a)", "[a[b]]"}) {
     try {

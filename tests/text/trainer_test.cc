@@ -114,7 +114,9 @@ TEST(BpeTrainer, TextNeverBecomesASpecialToken) {
   options.vocab_size = 280;
   options.special_tokens = {"the", "<|end|>"};
   const auto tokenizer = Tokenizer::from_json(train_bpe({&document, 1}, options));
-  for (const auto& merge : nlohmann::json::parse(tokenizer->json())["model"]["merges"]) {
+  const auto file = nlohmann::json::parse(tokenizer->json());
+  ASSERT_FALSE(file["model"]["merges"].empty());
+  for (const auto& merge : file["model"]["merges"]) {
     EXPECT_NE(merge[0].get<std::string>() + merge[1].get<std::string>(), "the");
   }
 }
