@@ -39,7 +39,7 @@ if [ "$mode" = --fix ]; then
   "$formatter" -i "${files[@]}"
   exit 0
 fi
-bad=$("$formatter" --dry-run -Werror "${files[@]}" 2>&1 | sed -n 's/^\([^:]*\):[0-9].*/\1/p' | sort -u || true)
+bad=$("$formatter" --dry-run -Werror "${files[@]}" 2>&1 | sed -n 's/^\([^: ]*\):[0-9]*:[0-9]*: error: code should be.*/\1/p' | sort -u || true)
 if [ -n "$bad" ]; then
   printf 'Not formatted (scripts/format.sh --fix mends it):\n%s\n' "$bad"
   exit 1

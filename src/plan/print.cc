@@ -1,3 +1,4 @@
+// The text form of a Plan - instructions, repeats, buffers - and the counts that head it.
 #include "plan/plan.h"
 
 namespace hoist::plan {
