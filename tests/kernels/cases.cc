@@ -155,11 +155,12 @@ void rows(DType d, std::vector<Case>& out) {
     Tensor freqs = positive(Type(DType::f32, {{"half", 9}}), 4);
     for (const ir::Dims& p :
          {ir::Dims{{"batch", 3}, {"seq", 5}}, ir::Dims{{"seq", 5}}, ir::Dims{{"batch", 3}}, ir::Dims{}})
-      out.push_back({"rope",
-                     {&ops::kRope,
-                      Attrs::of(ops::RopeAttrs{"c", 1.25, false, inverse}),
-                      {random_tensor(q, 1), random_tensor(Type(DType::i32, p), 2, 900), freqs}},
-                     false});
+      out.push_back(
+          {"rope",
+           {&ops::kRope,
+            Attrs::of(ops::RopeAttrs{"c", 1.25, false, inverse}),
+            {random_tensor(q, 1), random_tensor(Type(DType::i32, p), 2, inverse ? 100000 : 900), freqs}},
+           false});
   }
 }
 

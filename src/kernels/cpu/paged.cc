@@ -167,11 +167,16 @@ void paged_attention(const KernelArgs& args) noexcept {
     if (i == 0 || p.seq[i] != p.seq[i - 1] || i - starts[tiles - 1] >= most)
       starts[tiles++] = static_cast<int32_t>(i);
   starts[tiles] = static_cast<int32_t>(tokens);
+  // A few short sequences are done before another worker wakes up.
+  int64_t products = 0;
+  for (int64_t i = 0; i < tokens; ++i) products += (std::max(p.pos[i], 0) / kKeyBlock + 1) * kKeyBlock;
+  products *= p.heads * (p.group + 4) * (p.d + p.dv);
+  const int64_t grain = products < 400000 ? tiles * p.heads : 1;
   const int64_t bytes = align64(attention_scratch_bytes(p.d, p.dv));
   std::byte* scratch = args.workspace + tile_bytes(tokens);
   with_type(args.operands[0].dtype, [&](auto q_tag) {
     with_type(args.operands[1].dtype, [&](auto k_tag) {
-      args.pool.parallel_for(tiles * p.heads, 1, [&](int64_t begin, int64_t end, int worker) {
+      args.pool.parallel_for(tiles * p.heads, grain, [&](int64_t begin, int64_t end, int worker) {
         AttentionScratch s(scratch + worker * bytes, p.d, p.dv);
         std::memset(s.zeros, 0, static_cast<size_t>(std::max(p.d, p.dv)) * sizeof(float));
         for (int64_t i = begin; i < end; ++i)

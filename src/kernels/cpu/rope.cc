@@ -58,6 +58,26 @@ void turn(const T* x, T* y, const float* cosine, const float* sine, int64_t half
   if (y != x) std::memcpy(y + 2 * half, x + 2 * half, static_cast<size_t>(channels - 2 * half) * sizeof(T));
 }
 
+// Cosines and sines of pos * freqs; `top` is the largest frequency.
+void angles(float pos, const float* freqs, int64_t half, float top, float scale, float sign, float* cosine,
+            float* sine) {
+  const bool fused = HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX2;
+  if (fused && std::abs(pos) * top <= kSineLimit) {
+    const F p = set(pos);
+    for (int64_t j = 0; j < half; j += W) {
+      F s, c;
+      vsincos(p * load_tail(freqs + j, half - j), &s, &c);
+      store_tail(cosine + j, c * set(scale), half - j);
+      store_tail(sine + j, s * set(sign), half - j);
+    }
+    return;
+  }
+  for (int64_t j = 0; j < half; ++j) {
+    cosine[j] = scale * std::cos(pos * freqs[j]);
+    sine[j] = sign * std::sin(pos * freqs[j]);
+  }
+}
+
 void run(const KernelArgs& args) noexcept {
   const auto& a = args.attrs.as<ops::RopeAttrs>();
   const RopePlan& p = args.prepared.as<RopePlan>();
@@ -67,6 +87,8 @@ void run(const KernelArgs& args) noexcept {
   for (int i = 0; i + 1 < x.dims.size(); ++i) (i < p.outer ? outer : inner) *= x.dims[i];
   const float* freqs = args.in<float>(2);
   const float scale = static_cast<float>(a.scale), sign = a.inverse ? -scale : scale;
+  float top = 0;
+  for (int64_t j = 0; j < half; ++j) top = std::max(top, std::abs(freqs[j]));
   with_type(x.dtype, [&](auto tag) {
     using T = decltype(tag);
     args.pool.parallel_for(
@@ -84,11 +106,8 @@ void run(const KernelArgs& args) noexcept {
               rest /= x.dims[d];
             }
             if (at != last) {
-              const auto pos = static_cast<float>(args.in<int32_t>(1)[at]);
-              for (int64_t j = 0; j < half; ++j) {
-                cosine[j] = scale * std::cos(pos * freqs[j]);
-                sine[j] = sign * std::sin(pos * freqs[j]);
-              }
+              angles(static_cast<float>(args.in<int32_t>(1)[at]), freqs, half, top, scale, sign, cosine,
+                     sine);
               last = at;
             }
             for (int64_t h = i * inner; h < (i + 1) * inner; ++h)
