@@ -25,6 +25,22 @@ std::vector<uint8_t> live_nodes(const Graph& g) {
   return live;
 }
 
+// Values that an in-place op overwrites, by whatever name: a node that makes one is not equal to its twin, nor is a copy
+// of one its original.
+std::vector<uint8_t> overwritten(const Graph& g) {
+  std::vector<ValueId> root(g.values.size());  // of a chain of views: the storage they name
+  for (size_t v = 0; v < root.size(); ++v) root[v] = static_cast<ValueId>(v);
+  std::vector<uint8_t> marked(g.values.size(), 0);
+  for (const Node& n : g.nodes) {
+    if (n.op->view) root[n.first_result] = root[n.operands[0]];
+    for (int r = 0; r < n.op->in_place.size() && r < n.num_results; ++r)
+      if (n.op->in_place[r] >= 0) marked[root[n.operands[static_cast<size_t>(n.op->in_place[r])]]] = 1;
+  }
+  std::vector<uint8_t> out(g.values.size());
+  for (size_t v = 0; v < out.size(); ++v) out[v] = marked[root[v]];
+  return out;
+}
+
 // An op that returns its operand: same bytes, same type.
 bool identity(const Graph& g, const Node& n) {
   if (n.num_results != 1 || n.operands.size() != 1 || !n.op->in_place.empty()) return false;
@@ -37,19 +53,21 @@ bool identity(const Graph& g, const Node& n) {
 }  // namespace
 
 Graph cleanup(const Graph& graph) {
-  std::vector<uint8_t> live = live_nodes(graph);
+  const std::vector<uint8_t> live = live_nodes(graph), taken = overwritten(graph);
   ir::Rewriter rewriter(graph);
   std::unordered_map<std::string, std::vector<ValueId>> seen;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     if (!live[i]) continue;
-    if (identity(graph, node)) {
+    bool makes_taken = false;  // twins of it must stay apart
+    for (int r = 0; r < node.num_results; ++r) makes_taken |= taken[node.first_result + r] != 0;
+    if (identity(graph, node) && (node.op->view || !(makes_taken || taken[node.operands[0]]))) {
       rewriter.set(node.first_result, rewriter.map(node.operands[0]));
       continue;
     }
     // Collectives must run as often on every rank as written; in-place ops are effects. Constants are cheap to
     // make again and dear to keep alive across a whole step.
-    if (!node.op->in_place.empty() || node.op->collective || node.operands.empty()) {
+    if (!node.op->in_place.empty() || node.op->collective || node.operands.empty() || makes_taken) {
       rewriter.copy(node);
       continue;
     }

@@ -69,7 +69,8 @@ struct Reader {
     if (!node && fallback) return fallback;
     if (!node) fail(&table, std::string(key) + " is missing");
     auto v = node->value_exact<std::string>();
-    if (!v || v->size() > 128 || v->find_first_of("\"\\\n") != std::string::npos)
+    auto odd = [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '"' || c == '\\'; };
+    if (!v || v->size() > 128 || std::any_of(v->begin(), v->end(), odd))
       fail(node, std::string(key) + ": expected a plain string");
     return *v;
   }
@@ -106,6 +107,10 @@ Strategy parse_strategy(std::string_view text, const std::string& source) {
     read.only(t, {"name", "size"});
     MeshDim d{Symbol(read.text(t, "name", nullptr)), read.integer(t, "size", 1, 1, 1 << 20)};
     if (s.find_mesh(d.name) >= 0) read.fail(&t, "mesh dimension '" + d.name.str() + "' appears twice");
+    // Shardings keep the number of a mesh dimension in a byte, and ranks are counted in an int.
+    if (s.mesh.size() == 16) read.fail(&t, "mesh: expected at most 16 dimensions");
+    if (int64_t{s.ranks()} * d.size > 1 << 20)
+      read.fail(&t, "mesh: found more than 1048576 ranks in all");
     s.mesh.push_back(d);
   });
   read.each(root, "shard", [&](const toml::table& t) {
