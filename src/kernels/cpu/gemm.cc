@@ -63,6 +63,23 @@ void pack_panel(DType type, const std::byte* data, const AxisGroup& rows, const 
   });
 }
 
+// Asks for one of `slices` parts of the memory that packing columns [first, first + kNr) of b will read.
+void prefetch_panel(const Gemm& g, int64_t first, int64_t n1, int64_t k0, int64_t kc, int64_t slice,
+                    int64_t slices) {
+  const int64_t size = dtype_size(g.b_type), count = std::min<int64_t>(kNr, n1 - first);
+  if (count <= 0 || g.n.count > 1 || g.k.count > 1) return;
+  const bool by_k = g.k.contiguous(B);
+  if (!by_k && !g.n.contiguous(B)) return;
+  // Lines run along the contiguous axis, one row after another along the other.
+  const AxisGroup& across = by_k ? g.n : g.k;
+  const int64_t rows = by_k ? count : kc, row_bytes = (by_k ? kc : count) * size;
+  const int64_t stride = across.count ? across.stride[0][B] * size : 0;
+  const std::byte* base = g.b + (by_k ? first * stride + k0 * size : k0 * stride + first * size);
+  const int64_t step = ceil_div(rows, slices);
+  for (int64_t r = slice * step; r < std::min(rows, (slice + 1) * step); ++r)
+    for (int64_t i = 0; i < row_bytes; i += 64) __builtin_prefetch(base + r * stride + i, 0, 2);
+}
+
 // n values of one row of c, at columns [first, first + n).
 void write_row(const Gemm& g, int64_t base, int64_t first, int64_t n, const float* x) {
   with_type(g.c_type, [&](auto tag) {
@@ -95,8 +112,10 @@ void run_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1, co
     for (int64_t n = n0; n < n1; n += kNr) {
       int columns = static_cast<int>(std::min<int64_t>(kNr, n1 - n));
       pack_panel(g.b_type, g.b, g.n, g.k, B, n, columns, k0, kc, kNr, s.b);
+      const int64_t slices = ceil_div(m1 - m0, kMr);
       for (int64_t m = m0; m < m1; m += kMr) {
         int rows = static_cast<int>(std::min<int64_t>(kMr, m1 - m));
+        prefetch_panel(g, n + kNr, n1, k0, kc, (m - m0) / kMr, slices);
         float* c[kMr];
         if (direct) {
           int64_t at[kMr];
