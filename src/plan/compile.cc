@@ -25,12 +25,12 @@ class StorageMap {
       for (ValueId v : g.nodes[n].operands) last_read_[v] = static_cast<int>(n);
     const int end = static_cast<int>(g.nodes.size());
     for (const ir::Output& o : g.outputs) last_read_[o.value] = end;
+    for (const ir::Update& u : g.updates) last_read_[u.value] = end;
     // A view keeps its operand alive.
     for (size_t n = g.nodes.size(); n-- > 0;) {
       const Node& node = g.nodes[n];
       if (node.op->view) last_read_[node.operands[0]] = std::max(last_read_[node.operands[0]], last_read_[node.first_result]);
     }
-    for (const ir::Update& u : g.updates) last_read_[u.value] = end;
     for (const ir::Update& u : g.updates) {
       const ValueId state = g.states[static_cast<size_t>(u.state)].value;
       written_through_[state] = root(u.value) == state;

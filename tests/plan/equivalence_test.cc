@@ -5,6 +5,7 @@
 #include "ops/elementwise.h"
 #include "ops/paged.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
 #include "plan/programs.h"
 
 namespace hoist::testing {
@@ -92,9 +93,7 @@ Bindings after(const runtime::Interpreted& run, const Bindings& before) {
 }
 
 TEST(PlanEquivalence, APlanRunsItsGraphToTheBit) {
-  ThreadPoolOptions options;
-  options.threads = 1;
-  ThreadPool pool(options);
+  ThreadPool pool{ThreadPoolOptions{1}};
   for (const Program& p : programs()) {
     SCOPED_TRACE(p.name);
     const Bindings inputs = draw_inputs(p.graph, 9), states = draw_states(p.graph, 10);
@@ -107,9 +106,7 @@ TEST(PlanEquivalence, APlanRunsItsGraphToTheBit) {
 }
 
 TEST(PlanEquivalence, AgreesWithTheReferenceKernelsOnTheGraphAsWritten) {
-  ThreadPoolOptions options;
-  options.threads = 1;
-  ThreadPool pool(options);
+  ThreadPool pool{ThreadPoolOptions{1}};
   for (const Program& p : programs()) {
     SCOPED_TRACE(p.name);
     const bool narrow = p.name.find("bf16") != std::string::npos;
@@ -135,9 +132,7 @@ struct Check {
     states = draw_states(graph, 4);
   }
   void run() const {
-    ThreadPoolOptions options;
-    options.threads = 1;
-    ThreadPool pool(options);
+    ThreadPool pool{ThreadPoolOptions{1}};
     const auto want = runtime::interpret(graph, inputs, states, kernels::ref_table(), pool);
     for (bool reuse : {true, false}) {
       plan::CompileOptions compile;
@@ -215,6 +210,17 @@ TEST(Updates, TwoStatesTakeOneValue) {
     auto sum = ops::add(b, s, t);
     b.update("s", sum);
     b.update("t", sum);
+  }).run();
+}
+
+// The view is another name of s, which must therefore not be overwritten before t has taken it.
+TEST(Updates, AStateTakesAViewOfAnother) {
+  Check([](Builder& b) {
+    auto s = b.state("s", kRow, Role::kBuffer);
+    b.state("t", kRow, Role::kBuffer);
+    auto view = ops::rename(b, ops::rename(b, s, {"n"}, {"m"}), {"m"}, {"n"});
+    b.update("s", ops::affine(b, s, 2, 1));
+    b.update("t", view);
   }).run();
 }
 

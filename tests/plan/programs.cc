@@ -136,9 +136,12 @@ void fill_states(const plan::Plan& plan, runtime::StateStore& store, const Bindi
 Ran run_with(const plan::Plan& plan, const Bindings& inputs, const Bindings& states,
              const RunOptions& options, const std::map<std::string, comm::Group*>& groups) {
   auto device = device::make_cpu_device();
-  ThreadPoolOptions pool_options;
-  pool_options.threads = options.threads;
-  ThreadPool pool(pool_options);
+  // Making a pool looks at the machine, which takes a while. A pool of one keeps nothing, so all threads may
+  // share it.
+  static ThreadPool one{ThreadPoolOptions{1}};
+  std::unique_ptr<ThreadPool> several;
+  if (options.threads > 1) several = std::make_unique<ThreadPool>(ThreadPoolOptions{options.threads});
+  ThreadPool& pool = several ? *several : one;
   runtime::StateStore store(*device);
   runtime::Executor executor(plan, {*device, pool, store, groups, options.trace, nullptr});
   fill_states(plan, store, states);
