@@ -5,12 +5,11 @@
 #include <string>
 
 namespace hoist {
-[[noreturn]] void check_failed(const char* file, int line, const char* condition,
-                               const std::string& message);
+[[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& message);
 }  // namespace hoist
 
 // `message` is evaluated only when the condition fails.
-#define HOIST_CHECK(condition, message)                                          \
-  do {                                                                           \
+#define HOIST_CHECK(condition, message)                                                 \
+  do {                                                                                  \
     if (!(condition)) ::hoist::check_failed(__FILE__, __LINE__, #condition, (message)); \
   } while (0)

@@ -17,13 +17,9 @@ std::string_view error_code_name(ErrorCode code) {
   return "unknown";
 }
 
-void throw_invalid(const std::string& message) {
-  throw Error(ErrorCode::kInvalidArgument, message);
-}
+void throw_invalid(const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); }
 void throw_not_found(const std::string& message) { throw Error(ErrorCode::kNotFound, message); }
-void throw_unsupported(const std::string& message) {
-  throw Error(ErrorCode::kUnsupported, message);
-}
+void throw_unsupported(const std::string& message) { throw Error(ErrorCode::kUnsupported, message); }
 void throw_corrupt(const std::string& message) { throw Error(ErrorCode::kCorrupt, message); }
 void throw_io(const std::string& message, int errno_value) {
   throw Error(ErrorCode::kIo, message + ": " + std::strerror(errno_value));

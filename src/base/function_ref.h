@@ -1,4 +1,5 @@
-// FunctionRef: a non-owning reference to a callable, two words, no allocation. Valid for the call it is passed to.
+// FunctionRef: a non-owning reference to a callable, two words, no allocation. Valid for the call it is
+// passed to.
 #pragma once
 
 #include <memory>

@@ -16,9 +16,9 @@ uint64_t stable_hash(std::string_view text);
 class CounterRng {
  public:
   CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
-  uint64_t bits(uint64_t index) const;           // 64 uniform bits
-  double uniform(uint64_t index) const;          // [0, 1), 53 bits
-  double normal(uint64_t index) const;           // N(0, 1), Box-Muller on one counter
+  uint64_t bits(uint64_t index) const;               // 64 uniform bits
+  double uniform(uint64_t index) const;              // [0, 1), 53 bits
+  double normal(uint64_t index) const;               // N(0, 1), Box-Muller on one counter
   uint64_t below(uint64_t index, uint64_t n) const;  // 0..n-1, multiply-shift (bias < 2^-32 for n < 2^32)
 
  private:

@@ -55,7 +55,8 @@ Topology Topology::detect() {
     hwloc_topology_destroy(topology);
   }
   if (t.cores.empty()) t.cores.push_back(0);
-  t.memory_bytes = std::min<int64_t>(cgroup_limit(), int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE));
+  t.memory_bytes =
+      std::min<int64_t>(cgroup_limit(), int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE));
   return t;
 }
 
@@ -94,7 +95,8 @@ void wait_change(std::atomic<T>& value, T old, int spin_microseconds) {
 ThreadPool::ThreadPool(const ThreadPoolOptions& options) : state_(std::make_unique<State>()) {
   Topology topology = Topology::detect();
   threads_ = options.threads > 0 ? options.threads : static_cast<int>(topology.cores.size());
-  if (threads_ > 4096) throw_invalid("threads: found " + std::to_string(threads_) + ", expected at most 4096");
+  if (threads_ > 4096)
+    throw_invalid("threads: found " + std::to_string(threads_) + ", expected at most 4096");
   state_->spin_microseconds = options.spin_microseconds;
   for (int i = 1; i < threads_; ++i) {
     state_->workers.emplace_back([this, i] { work(i); });
@@ -154,7 +156,8 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
     body(begin, std::min(begin + s.chunk, n), 0);
   }
   int left;
-  while ((left = s.running.load(std::memory_order_acquire)) != 0) wait_change(s.running, left, s.spin_microseconds);
+  while ((left = s.running.load(std::memory_order_acquire)) != 0)
+    wait_change(s.running, left, s.spin_microseconds);
 }
 
 }  // namespace hoist

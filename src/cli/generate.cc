@@ -149,8 +149,10 @@ void run(const GenerateOptions& o) {
   }
   std::printf("\n");
   if (isatty(2)) {
-    double rate = decode_seconds > 0 ? static_cast<double>(ids.size() - (ids.empty() ? 0 : 1)) / decode_seconds : 0;
-    std::fprintf(stderr, "[%zu prompt tokens in %.2f s, then %zu at %.1f tokens/s]\n", prompt.size(), prompt_seconds, ids.size(), rate);
+    double rate =
+        decode_seconds > 0 ? static_cast<double>(ids.size() - (ids.empty() ? 0 : 1)) / decode_seconds : 0;
+    std::fprintf(stderr, "[%zu prompt tokens in %.2f s, then %zu at %.1f tokens/s]\n", prompt.size(),
+                 prompt_seconds, ids.size(), rate);
   }
 }
 
@@ -159,27 +161,46 @@ void run(const GenerateOptions& o) {
 void add_generate(CLI::App& root) {
   auto o = std::make_shared<GenerateOptions>();
   CLI::App& app = *root.add_subcommand("generate", "Continue a prompt with a model");
-  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")->required()->envname("HOIST_MODEL");
+  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")
+      ->required()
+      ->envname("HOIST_MODEL");
   option(app, "-p,--prompt", o->prompt, "Text to continue");
   option(app, "--prompt-file", o->prompt_file, "Read the prompt from a file; - is standard input");
-  app.add_option("--prompt-ids", o->prompt_ids, "The prompt as token ids, 1,403,407: nothing is added to them")->envname("HOIST_PROMPT_IDS")->delimiter(',')->excludes("--prompt")->excludes("--prompt-file");
+  app.add_option("--prompt-ids", o->prompt_ids,
+                 "The prompt as token ids, 1,403,407: nothing is added to them")
+      ->envname("HOIST_PROMPT_IDS")
+      ->delimiter(',')
+      ->excludes("--prompt")
+      ->excludes("--prompt-file");
   option(app, "-n,--max-tokens", o->count, "Most tokens to generate");
-  app.add_option("--temperature", o->temperature, "0 always takes the likeliest token (default: generation_config.json, else 0.8)")->envname("HOIST_TEMPERATURE");
+  app.add_option("--temperature", o->temperature,
+                 "0 always takes the likeliest token (default: generation_config.json, else 0.8)")
+      ->envname("HOIST_TEMPERATURE");
   app.add_option("--top-k", o->top_k, "Draw among the k likeliest tokens; 0: all")->envname("HOIST_TOP_K");
-  app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that reach this probability together")->envname("HOIST_TOP_P");
-  app.add_option("--min-p", o->min_p, "Leave out tokens below this share of the likeliest one")->envname("HOIST_MIN_P");
-  app.add_option("--repeat-penalty", o->repeat_penalty, "Above 1: tokens already seen become less likely")->envname("HOIST_REPEAT_PENALTY");
-  app.add_option("--seed", o->seed, "The same seed draws the same text (default: a fresh one)")->envname("HOIST_SEED");
-  app.add_option("--stop", o->stop, "End before this text; may be given several times")->envname("HOIST_STOP")->expected(1)->take_all();
+  app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that reach this probability together")
+      ->envname("HOIST_TOP_P");
+  app.add_option("--min-p", o->min_p, "Leave out tokens below this share of the likeliest one")
+      ->envname("HOIST_MIN_P");
+  app.add_option("--repeat-penalty", o->repeat_penalty, "Above 1: tokens already seen become less likely")
+      ->envname("HOIST_REPEAT_PENALTY");
+  app.add_option("--seed", o->seed, "The same seed draws the same text (default: a fresh one)")
+      ->envname("HOIST_SEED");
+  app.add_option("--stop", o->stop, "End before this text; may be given several times")
+      ->envname("HOIST_STOP")
+      ->expected(1)
+      ->take_all();
   flag(app, "--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
-  flag(app, "--no-special", o->no_special, "Do not add the tokenizer's special tokens (such as <s>) to the prompt");
+  flag(app, "--no-special", o->no_special,
+       "Do not add the tokenizer's special tokens (such as <s>) to the prompt");
   flag(app, "--json", o->json, "Print one JSON object: prompt_ids, ids, text, ...");
   flag(app, "--logits", o->logits, "With --json: the logits after the prompt");
   option(app, "--threads", o->threads, "Threads; 0: one per core");
   option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own");
   option(app, "--step-tokens", o->step_tokens, "Prompt tokens computed at once");
   option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file");
-  app.footer("Example:\n  hoist generate path/to/model -p \"Once upon a time\" -n 100 --temperature 0.7 --top-p 0.9");
+  app.footer(
+      "Example:\n  hoist generate path/to/model -p \"Once upon a time\" -n 100 --temperature 0.7 --top-p "
+      "0.9");
   app.callback([o] { run(*o); });
 }
 

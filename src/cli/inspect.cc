@@ -37,12 +37,14 @@ ordered_json tensor_json(const io::TensorInfo& t, const std::string& file) {
 }
 
 // Memory of a training step, read off its compiled plan: nothing is allocated for it.
-ordered_json training_memory(const io::ModelConfig& config, const InspectOptions& o, const kernels::KernelTable& table) {
+ordered_json training_memory(const io::ModelConfig& config, const InspectOptions& o,
+                             const kernels::KernelTable& table) {
   models::TrainShape shape;
   shape.batch = o.batch;
   shape.seq = o.seq > 0 ? o.seq : std::min<int64_t>(config.max_position, 1024);
   auto dtype = dtype_from_name(o.precision);
-  if (dtype != DType::f32 && dtype != DType::bf16) throw_invalid("--precision: found '" + o.precision + "', expected f32 or bf16");
+  if (dtype != DType::f32 && dtype != DType::bf16)
+    throw_invalid("--precision: found '" + o.precision + "', expected f32 or bf16");
   shape.dtype = *dtype;
   plan::BuildOptions build;
   ThreadPoolOptions pool;
@@ -55,7 +57,8 @@ ordered_json training_memory(const io::ModelConfig& config, const InspectOptions
   j["seq"] = shape.seq;
   j["precision"] = o.precision;
   int64_t parameters = 0, optimizer = 0;
-  for (const plan::StateSlot& s : plan.states) (s.role == ir::Role::kParameter ? parameters : optimizer) += s.type.bytes();
+  for (const plan::StateSlot& s : plan.states)
+    (s.role == ir::Role::kParameter ? parameters : optimizer) += s.type.bytes();
   j["parameters_bytes"] = parameters;
   j["optimizer_bytes"] = optimizer;
   j["arena_bytes"] = plan.arena_bytes;
@@ -63,8 +66,8 @@ ordered_json training_memory(const io::ModelConfig& config, const InspectOptions
   return j;
 }
 
-ordered_json serving_memory(const io::ModelConfig& config, DType stored, const InspectOptions& o, const kernels::KernelTable& table,
-                            plan::Plan* out) {
+ordered_json serving_memory(const io::ModelConfig& config, DType stored, const InspectOptions& o,
+                            const kernels::KernelTable& table, plan::Plan* out) {
   decode::EngineOptions options;
   options.max_seqs = o.max_seqs;
   options.step_tokens = o.step_tokens;
@@ -74,7 +77,8 @@ ordered_json serving_memory(const io::ModelConfig& config, DType stored, const I
   build.compile.threads = o.threads > 0 ? o.threads : static_cast<int>(Topology::detect().cores.size());
   *out = plan::build(models::serve_graph(config, shape), table, build).plan;
   int64_t weights = 0, cache = 0;
-  for (const plan::StateSlot& s : out->states) (s.role == ir::Role::kCache ? cache : weights) += s.type.bytes();
+  for (const plan::StateSlot& s : out->states)
+    (s.role == ir::Role::kCache ? cache : weights) += s.type.bytes();
   ordered_json j;
   j["sequences"] = shape.seqs;
   j["cache_tokens"] = shape.blocks * shape.block;
@@ -89,8 +93,8 @@ void print_tensors(const ordered_json& tensors) {
   for (const auto& t : tensors) {
     std::string shape;
     for (int64_t n : t["shape"]) shape += (shape.empty() ? "" : " x ") + std::to_string(n);
-    std::printf("  %-56s %-8s %-22s %12s\n", t["name"].get<std::string>().c_str(), t["dtype"].get<std::string>().c_str(),
-                shape.c_str(), human_bytes(t["bytes"]).c_str());
+    std::printf("  %-56s %-8s %-22s %12s\n", t["name"].get<std::string>().c_str(),
+                t["dtype"].get<std::string>().c_str(), shape.c_str(), human_bytes(t["bytes"]).c_str());
   }
 }
 
@@ -126,7 +130,8 @@ void inspect_file(const InspectOptions& o) {
     return;
   }
   if (out.contains("tensors")) {
-    std::printf("%s: %zu tensors, %s\n", o.path.c_str(), out["tensors"].size(), human_bytes(out["bytes"]).c_str());
+    std::printf("%s: %zu tensors, %s\n", o.path.c_str(), out["tensors"].size(),
+                human_bytes(out["bytes"]).c_str());
     print_tensors(out["tensors"]);
   } else {
     std::printf("%s\n", out.dump(2).c_str());
@@ -149,7 +154,8 @@ void run(const InspectOptions& o) {
   out["config"] = ordered_json::parse(io::write_model_config(c));
   out["tokenizer"]["vocab"] = model.tokenizer->vocab_size();
   out["weights"]["stored_bytes"] = model.files->data_bytes();
-  for (const auto& e : model.files->tensors()) out["weights"]["tensors"].push_back(tensor_json(*e.info, e.file->path()));
+  for (const auto& e : model.files->tensors())
+    out["weights"]["tensors"].push_back(tensor_json(*e.info, e.file->path()));
   plan::Plan serve_plan;
   out["memory_to_serve"] = serving_memory(c, model.stored_dtype(), o, table, &serve_plan);
   out["memory_to_train"] = training_memory(c, o, table);
@@ -157,29 +163,37 @@ void run(const InspectOptions& o) {
     std::printf("%s\n", out.dump(-1, ' ', false, ordered_json::error_handler_t::replace).c_str());
     return;
   }
-  std::printf("%s: %s, %s parameters, %s on disk in %zu tensors\n", model.name.c_str(), std::string(io::family_name(c.family)).c_str(),
-              human_count(models::parameter_count(c)).c_str(), human_bytes(model.files->data_bytes()).c_str(),
-              model.files->tensors().size());
-  std::printf("  width %lld, %lld layers, %lld query heads over %lld key heads of %lld, MLP %lld, vocabulary %lld, context %lld%s\n",
-              static_cast<long long>(c.hidden), static_cast<long long>(c.layers), static_cast<long long>(c.heads),
-              static_cast<long long>(c.kv_heads), static_cast<long long>(c.head_dim), static_cast<long long>(c.intermediate),
-              static_cast<long long>(c.vocab), static_cast<long long>(c.max_position), c.tie_word_embeddings ? ", tied head" : "");
+  std::printf("%s: %s, %s parameters, %s on disk in %zu tensors\n", model.name.c_str(),
+              std::string(io::family_name(c.family)).c_str(), human_count(models::parameter_count(c)).c_str(),
+              human_bytes(model.files->data_bytes()).c_str(), model.files->tensors().size());
+  std::printf(
+      "  width %lld, %lld layers, %lld query heads over %lld key heads of %lld, MLP %lld, vocabulary %lld, "
+      "context %lld%s\n",
+      static_cast<long long>(c.hidden), static_cast<long long>(c.layers), static_cast<long long>(c.heads),
+      static_cast<long long>(c.kv_heads), static_cast<long long>(c.head_dim),
+      static_cast<long long>(c.intermediate), static_cast<long long>(c.vocab),
+      static_cast<long long>(c.max_position), c.tie_word_embeddings ? ", tied head" : "");
   const auto& s = out["memory_to_serve"];
-  std::printf("  memory to serve: %s (weights %s, KV cache of %lld tokens %s, work space %s)\n", human_bytes(s["total_bytes"]).c_str(),
-              human_bytes(s["weights_bytes"]).c_str(), static_cast<long long>(s["cache_tokens"]), human_bytes(s["cache_bytes"]).c_str(),
+  std::printf("  memory to serve: %s (weights %s, KV cache of %lld tokens %s, work space %s)\n",
+              human_bytes(s["total_bytes"]).c_str(), human_bytes(s["weights_bytes"]).c_str(),
+              static_cast<long long>(s["cache_tokens"]), human_bytes(s["cache_bytes"]).c_str(),
               human_bytes(s["arena_bytes"]).c_str());
   const auto& t = out["memory_to_train"];
-  std::printf("  memory to train: %s in %s, batch %lld x %lld tokens (parameters %s, optimizer %s, activations and gradients %s)\n",
-              human_bytes(t["total_bytes"]).c_str(), o.precision.c_str(), static_cast<long long>(t["batch"]),
-              static_cast<long long>(t["seq"]), human_bytes(t["parameters_bytes"]).c_str(), human_bytes(t["optimizer_bytes"]).c_str(),
-              human_bytes(t["arena_bytes"]).c_str());
+  std::printf(
+      "  memory to train: %s in %s, batch %lld x %lld tokens (parameters %s, optimizer %s, activations and "
+      "gradients %s)\n",
+      human_bytes(t["total_bytes"]).c_str(), o.precision.c_str(), static_cast<long long>(t["batch"]),
+      static_cast<long long>(t["seq"]), human_bytes(t["parameters_bytes"]).c_str(),
+      human_bytes(t["optimizer_bytes"]).c_str(), human_bytes(t["arena_bytes"]).c_str());
   if (o.tensors) print_tensors(out["weights"]["tensors"]);
   if (o.plan) std::printf("%s", plan::print(serve_plan).c_str());
   if (o.graph) {
     decode::EngineOptions options;
     options.max_seqs = o.max_seqs;
     options.context = o.context;
-    std::printf("%s", ir::print(models::serve_graph(c, decode::serve_shape(c, model.stored_dtype(), options))).c_str());
+    std::printf(
+        "%s",
+        ir::print(models::serve_graph(c, decode::serve_shape(c, model.stored_dtype(), options))).c_str());
   }
 }
 
@@ -187,17 +201,23 @@ void run(const InspectOptions& o) {
 
 void add_inspect(CLI::App& root) {
   auto o = std::make_shared<InspectOptions>();
-  CLI::App& app = *root.add_subcommand("inspect", "What is in a model, a weight file or a graph, and what memory it needs");
-  app.add_option("path", o->path, "Model folder, .safetensors file, or a graph's text form")->required()->envname("HOIST_PATH");
+  CLI::App& app = *root.add_subcommand(
+      "inspect", "What is in a model, a weight file or a graph, and what memory it needs");
+  app.add_option("path", o->path, "Model folder, .safetensors file, or a graph's text form")
+      ->required()
+      ->envname("HOIST_PATH");
   flag(app, "--json", o->json, "Print one JSON object");
   flag(app, "--tensors", o->tensors, "List every tensor");
   flag(app, "--plan", o->plan, "Print the serving plan, instruction by instruction");
   flag(app, "--graph", o->graph, "Print the serving graph in text form");
-  option(app, "--batch", o->batch, "Memory to train: sequences in a batch")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  option(app, "--batch", o->batch, "Memory to train: sequences in a batch")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   option(app, "--seq", o->seq, "Memory to train: tokens in a sequence; 0: the context, at most 1024");
   option(app, "--precision", o->precision, "Memory to train: f32, or bf16 with f32 masters");
-  option(app, "--max-seqs", o->max_seqs, "Memory to serve: sequences at once")->check(CLI::Range(int64_t{1}, int64_t{4096}));
-  option(app, "--step-tokens", o->step_tokens, "Memory to serve: tokens in one step")->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  option(app, "--max-seqs", o->max_seqs, "Memory to serve: sequences at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  option(app, "--step-tokens", o->step_tokens, "Memory to serve: tokens in one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
   option(app, "--context", o->context, "Memory to serve: longest sequence; 0: the model's own, at most 8192");
   option(app, "--threads", o->threads, "Threads the plans are made for; 0: one per core");
   app.footer("Example:\n  hoist inspect path/to/model --batch 16 --seq 512 --precision bf16");

@@ -13,7 +13,8 @@ int main(int argc, char** argv) {
       "  hoist generate path/to/model -p \"Once upon a time\"\n"
       "  hoist train recipes/start.toml steps=500\n"
       "  hoist serve path/to/model --port 8080\n\n"
-      "Every flag is also an environment variable: --top-k is HOIST_TOP_K. `hoist COMMAND --help` says more.");
+      "Every flag is also an environment variable: --top-k is HOIST_TOP_K. `hoist COMMAND --help` says "
+      "more.");
   hoist::cli::add_generate(app);
   hoist::cli::add_serve(app);
   hoist::cli::add_train(app);

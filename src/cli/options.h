@@ -1,5 +1,5 @@
-// Command-line helpers: every flag is also an environment variable (--top-k is HOIST_TOP_K), every command has an
-// example, byte sizes read as 512MiB or 2GB.
+// Command-line helpers: every flag is also an environment variable (--top-k is HOIST_TOP_K), every command
+// has an example, byte sizes read as 512MiB or 2GB.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -19,13 +19,15 @@ struct ServeOptions {
   int port = 8080;
   bool allow_remote = false, quiet = false;
   std::vector<std::string> allowed_hosts;
-  int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, max_body = 4 << 20;
+  int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128,
+          max_body = 4 << 20;
   int threads = 0, connections = 256;
   double drain_seconds = 30;
 };
 
 void run(const ServeOptions& o) {
-  if (o.port < 0 || o.port > 65535) throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
+  if (o.port < 0 || o.port > 65535)
+    throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
   decode::Model model = decode::open_model(o.model);
   if (!o.name.empty()) model.name = o.name;
   http::ServerOptions server_options;
@@ -38,7 +40,9 @@ void run(const ServeOptions& o) {
   server_options.drain_deadline = std::chrono::milliseconds(static_cast<int64_t>(o.drain_seconds * 1000));
   server_options.handle_signals = true;
   if (!o.quiet)
-    server_options.log = [](std::string_view line) { std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data()); };
+    server_options.log = [](std::string_view line) {
+      std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+    };
   // Bind first: a port in use should not cost the loading of a model.
   http::Server server(server_options);
 
@@ -50,14 +54,18 @@ void run(const ServeOptions& o) {
   options.context = o.context;
   options.cache_tokens = o.cache_tokens;
   auto cache = dtype_from_name(o.cache);
-  if (cache != DType::f32 && cache != DType::bf16) throw_invalid("--cache-type: found '" + o.cache + "', expected f32 or bf16");
+  if (cache != DType::f32 && cache != DType::bf16)
+    throw_invalid("--cache-type: found '" + o.cache + "', expected f32 or bf16");
   options.cache = *cache;
   if (!o.trace.empty()) options.trace = &trace;
   decode::Engine engine(model, options);
   const decode::MemoryPlan& m = engine.memory();
-  std::fprintf(stderr, "%s: %s parameters; memory planned: weights %s, KV cache %s, work space %s; context %lld tokens\n",
-               model.name.c_str(), human_count(models::parameter_count(model.config)).c_str(), human_bytes(m.weights).c_str(),
-               human_bytes(m.cache).c_str(), human_bytes(m.arena).c_str(), static_cast<long long>(engine.context()));
+  std::fprintf(
+      stderr,
+      "%s: %s parameters; memory planned: weights %s, KV cache %s, work space %s; context %lld tokens\n",
+      model.name.c_str(), human_count(models::parameter_count(model.config)).c_str(),
+      human_bytes(m.weights).c_str(), human_bytes(m.cache).c_str(), human_bytes(m.arena).c_str(),
+      static_cast<long long>(engine.context()));
   {
     serve::AsyncEngine async(model, engine, {o.max_queue});
     http::Router router;
@@ -77,25 +85,39 @@ void run(const ServeOptions& o) {
 void add_serve(CLI::App& root) {
   auto o = std::make_shared<ServeOptions>();
   CLI::App& app = *root.add_subcommand("serve", "Serve a model: OpenAI-compatible completions and a page");
-  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")->required()->envname("HOIST_MODEL");
+  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")
+      ->required()
+      ->envname("HOIST_MODEL");
   option(app, "--host", o->host, "Address to listen on");
   option(app, "--port", o->port, "Port; 0: any free one, printed");
-  flag(app, "--allow-remote", o->allow_remote, "Permit a --host that other machines can reach (there are no keys yet)");
-  app.add_option("--allowed-host", o->allowed_hosts, "A name that requests may carry as Host, besides localhost and addresses")->envname("HOIST_ALLOWED_HOST");
+  flag(app, "--allow-remote", o->allow_remote,
+       "Permit a --host that other machines can reach (there are no keys yet)");
+  app.add_option("--allowed-host", o->allowed_hosts,
+                 "A name that requests may carry as Host, besides localhost and addresses")
+      ->envname("HOIST_ALLOWED_HOST");
   option(app, "--name", o->name, "The model's name in the API (default: the folder's)");
-  option(app, "--max-seqs", o->max_seqs, "Sequences generated at once")->check(CLI::Range(int64_t{1}, int64_t{4096}));
-  option(app, "--step-tokens", o->step_tokens, "Tokens in one step: larger reads prompts faster, smaller streams smoother")->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  option(app, "--max-seqs", o->max_seqs, "Sequences generated at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  option(app, "--step-tokens", o->step_tokens,
+         "Tokens in one step: larger reads prompts faster, smaller streams smoother")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
   option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own, at most 8192");
-  option(app, "--cache-tokens", o->cache_tokens, "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
+  option(app, "--cache-tokens", o->cache_tokens,
+         "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
   option(app, "--cache-type", o->cache, "Element type of the KV cache: f32 or bf16");
-  option(app, "--max-queue", o->max_queue, "Requests that may wait; more are answered 429")->check(CLI::Range(int64_t{1}, int64_t{100000}));
-  option(app, "--max-body", o->max_body, "Largest request body in bytes")->check(CLI::Range(int64_t{1024}, int64_t{1} << 30));
+  option(app, "--max-queue", o->max_queue, "Requests that may wait; more are answered 429")
+      ->check(CLI::Range(int64_t{1}, int64_t{100000}));
+  option(app, "--max-body", o->max_body, "Largest request body in bytes")
+      ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30));
   option(app, "--max-connections", o->connections, "Open connections")->check(CLI::Range(1, 65536));
-  option(app, "--drain-seconds", o->drain_seconds, "How long requests in flight may finish after SIGTERM")->check(CLI::Range(0.0, 3600.0));
+  option(app, "--drain-seconds", o->drain_seconds, "How long requests in flight may finish after SIGTERM")
+      ->check(CLI::Range(0.0, 3600.0));
   option(app, "--threads", o->threads, "Threads; 0: one per core");
   option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file at the end");
   flag(app, "--quiet", o->quiet, "No line per request");
-  app.footer("Example:\n  hoist serve path/to/model --port 8080\n  curl -s http://127.0.0.1:8080/v1/completions -d '{\"prompt\": \"Once\", \"max_tokens\": 32}'");
+  app.footer(
+      "Example:\n  hoist serve path/to/model --port 8080\n  curl -s http://127.0.0.1:8080/v1/completions -d "
+      "'{\"prompt\": \"Once\", \"max_tokens\": 32}'");
   app.callback([o] { run(*o); });
 }
 

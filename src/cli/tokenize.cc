@@ -25,7 +25,8 @@ std::string read_all() {
   char buffer[1 << 16];
   while (size_t n = std::fread(buffer, 1, sizeof buffer, stdin)) {
     text.append(buffer, n);
-    if (text.size() > (size_t{1} << 30)) throw_invalid("standard input: found more than 1 GiB, expected less");
+    if (text.size() > (size_t{1} << 30))
+      throw_invalid("standard input: found more than 1 GiB, expected less");
   }
   return text;
 }
@@ -37,7 +38,8 @@ std::vector<int32_t> parse_ids(const std::string& text) {
   while (in >> word) {
     char* end = nullptr;
     long v = std::strtol(word.c_str(), &end, 10);
-    if (*end || v < 0 || v > INT32_MAX) throw_invalid("standard input: found '" + word.substr(0, 40) + "', expected a token id");
+    if (*end || v < 0 || v > INT32_MAX)
+      throw_invalid("standard input: found '" + word.substr(0, 40) + "', expected a token id");
     ids.push_back(static_cast<int32_t>(v));
   }
   return ids;
@@ -63,7 +65,10 @@ void run(const TokenizeOptions& o) {
   std::string input = read_all();
   if (o.decode) {
     std::string text = tokenizer->decode(parse_ids(input), false);
-    if (o.json) text = nlohmann::ordered_json{{"text", text}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    if (o.json)
+      text = nlohmann::ordered_json{{"text", text}}.dump(-1, ' ', false,
+                                                         nlohmann::json::error_handler_t::replace) +
+             "\n";
     std::fwrite(text.data(), 1, text.size(), stdout);
     return;
   }
@@ -92,7 +97,9 @@ void add_tokenize(CLI::App& root) {
   flag(app, "--json", o->json, "Print one JSON object: ids and tokens, or text");
   flag(app, "--lines-json", o->lines_json, "One JSON string per line in, one array of ids per line out");
   flag(app, "--no-special", o->no_special, "Do not add special tokens such as <s>");
-  app.footer("Example:\n  echo -n \"Hello world\" | hoist tokenize path/to/model\n  echo 403 407 261 | hoist tokenize path/to/model --decode");
+  app.footer(
+      "Example:\n  echo -n \"Hello world\" | hoist tokenize path/to/model\n  echo 403 407 261 | hoist "
+      "tokenize path/to/model --decode");
   app.callback([o] { run(*o); });
 }
 

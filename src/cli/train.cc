@@ -32,9 +32,11 @@ std::string clock_text(double seconds) {
   int64_t s = static_cast<int64_t>(seconds + 0.5);
   char text[32];
   if (s >= 3600)
-    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(s / 3600), static_cast<long long>(s / 60 % 60), static_cast<long long>(s % 60));
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(s / 3600),
+                  static_cast<long long>(s / 60 % 60), static_cast<long long>(s % 60));
   else
-    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(s / 60), static_cast<long long>(s % 60));
+    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(s / 60),
+                  static_cast<long long>(s % 60));
   return text;
 }
 
@@ -53,10 +55,12 @@ class Progress {
     if (done >= total) clear();
   }
   void step(const train::StepResult& r, int64_t steps, double rate, double left) {
-    smoothed_ = smoothed_ == 0 ? static_cast<double>(r.loss) : 0.95 * smoothed_ + 0.05 * static_cast<double>(r.loss);
+    smoothed_ =
+        smoothed_ == 0 ? static_cast<double>(r.loss) : 0.95 * smoothed_ + 0.05 * static_cast<double>(r.loss);
     char text[160];
-    std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f tokens/s  %s left%s", static_cast<long long>(r.step),
-                  static_cast<long long>(steps), smoothed_, rate, clock_text(left).c_str(), r.applied ? "" : "  (not finite: skipped)");
+    std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f tokens/s  %s left%s",
+                  static_cast<long long>(r.step), static_cast<long long>(steps), smoothed_, rate,
+                  clock_text(left).c_str(), r.applied ? "" : "  (not finite: skipped)");
     if (terminal_)
       draw("", static_cast<double>(r.step) / static_cast<double>(steps), text);
     else if (r.step == 1 || r.step == steps || r.step % std::max<int64_t>(1, steps / 20) == 0)
@@ -69,7 +73,8 @@ class Progress {
     int full = static_cast<int>(share * kWidth + 0.5);
     std::string bar(static_cast<size_t>(full), '=');
     bar.resize(kWidth, ' ');
-    std::fprintf(stderr, "\r\033[K%s%s[%s] %3d%%  %s", label, *label ? " " : "", bar.c_str(), static_cast<int>(share * 100), text.c_str());
+    std::fprintf(stderr, "\r\033[K%s%s[%s] %3d%%  %s", label, *label ? " " : "", bar.c_str(),
+                 static_cast<int>(share * 100), text.c_str());
     std::fflush(stderr);
     drawn_ = true;
   }
@@ -86,15 +91,20 @@ void run(const TrainOptions& o) {
     std::printf("%s", train::recipe_help().c_str());
     return;
   }
-  if (o.recipe.empty()) throw_invalid("hoist train: expected a recipe; `hoist train --help` shows an example");
+  if (o.recipe.empty())
+    throw_invalid("hoist train: expected a recipe; `hoist train --help` shows an example");
   train::Recipe recipe = train::load_recipe(o.recipe, o.overrides);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   Progress progress;
   train::TrainObserver observer;
   observer.note = [&](const std::string& text) { progress.note(text); };
-  observer.progress = [&](const char* what, int64_t done, int64_t total) { progress.preparing(what, done, total); };
-  observer.step = [&](const train::StepResult& r, int64_t steps, double rate, double left) { progress.step(r, steps, rate, left); };
+  observer.progress = [&](const char* what, int64_t done, int64_t total) {
+    progress.preparing(what, done, total);
+  };
+  observer.step = [&](const train::StepResult& r, int64_t steps, double rate, double left) {
+    progress.step(r, steps, rate, left);
+  };
   observer.evaluation = [&](int64_t step, double loss) {
     char text[80];
     std::snprintf(text, sizeof text, "step %lld: held-out loss %.4f", static_cast<long long>(step), loss);
@@ -103,9 +113,10 @@ void run(const TrainOptions& o) {
   runtime::Trace trace;
   train::Trainer trainer(recipe, observer, o.trace.empty() ? nullptr : &trace);
   const train::MemoryEstimate& m = trainer.memory();
-  progress.note("model: " + human_count(models::parameter_count(trainer.config())) + " parameters; memory planned: " +
-                human_bytes(m.total()) + " (weights and optimizer " + human_bytes(m.states) + ", activations and gradients " +
-                human_bytes(m.arena) + ", tokens " + human_bytes(m.data) + ")");
+  progress.note("model: " + human_count(models::parameter_count(trainer.config())) +
+                " parameters; memory planned: " + human_bytes(m.total()) + " (weights and optimizer " +
+                human_bytes(m.states) + ", activations and gradients " + human_bytes(m.arena) + ", tokens " +
+                human_bytes(m.data) + ")");
   if (o.dry_run) return;
   bool finished = trainer.run(g_stop);
   if (!o.trace.empty()) trace.write(o.trace);
@@ -119,13 +130,16 @@ void add_train(CLI::App& root) {
   auto o = std::make_shared<TrainOptions>();
   CLI::App& app = *root.add_subcommand("train", "Train a model from a recipe; run again to resume");
   app.add_option("recipe", o->recipe, "Recipe file (TOML)")->envname("HOIST_RECIPE");
-  app.add_option("overrides", o->overrides, "key=value pairs that replace the recipe's: lr=1e-3, train.steps=500");
+  app.add_option("overrides", o->overrides,
+                 "key=value pairs that replace the recipe's: lr=1e-3, train.steps=500");
   flag(app, "--keys", o->keys, "List every key of a recipe with its default and meaning");
   flag(app, "--dry-run", o->dry_run, "Read the data, plan the memory, train nothing");
   option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
-      "Checkpoints, metrics.jsonl, report.html and the finished model go to output.folder. Ctrl-C saves and ends.\n"
-      "Examples:\n  hoist train recipes/start.toml\n  hoist train recipes/start.toml steps=200 lr=1e-3 output.folder=out/mine");
+      "Checkpoints, metrics.jsonl, report.html and the finished model go to output.folder. Ctrl-C saves and "
+      "ends.\n"
+      "Examples:\n  hoist train recipes/start.toml\n  hoist train recipes/start.toml steps=200 lr=1e-3 "
+      "output.folder=out/mine");
   app.callback([o] { run(*o); });
 }
 

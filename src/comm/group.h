@@ -1,8 +1,8 @@
 // Group: the ranks of one mesh dimension, and the collectives among them.
 //
 // Every rank of a group makes the same calls in the same order; each call returns when this rank's result is
-// complete. Partial values combine in rank order, so results are the same bits on every rank and in every run.
-// A failing rank ends the whole job: the others' calls throw Error naming it. One thread per rank.
+// complete. Partial values combine in rank order, so results are the same bits on every rank and in every
+// run. A failing rank ends the whole job: the others' calls throw Error naming it. One thread per rank.
 #pragma once
 
 #include <cstddef>
@@ -38,8 +38,8 @@ class Group {
   int64_t bytes_received_ = 0;
 };
 
-// Ranks as threads of this process. A world is cut into groups along each dimension of a mesh (the last dimension
-// varies fastest); rank r of the world uses groups[r][d] for dimension d.
+// Ranks as threads of this process. A world is cut into groups along each dimension of a mesh (the last
+// dimension varies fastest); rank r of the world uses groups[r][d] for dimension d.
 class ThreadWorld {
  public:
   explicit ThreadWorld(const std::vector<int>& mesh_sizes);

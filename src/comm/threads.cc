@@ -30,8 +30,8 @@ struct Meeting {
 };
 
 template <class T, class Load, class Store>
-void reduce_range(const std::vector<const void*>& in, void* out, int64_t in_offset, int64_t out_offset, int64_t count,
-                  Reduction op, Load load, Store store) {
+void reduce_range(const std::vector<const void*>& in, void* out, int64_t in_offset, int64_t out_offset,
+                  int64_t count, Reduction op, Load load, Store store) {
   for (int64_t i = 0; i < count; ++i) {
     auto acc = load(static_cast<const T*>(in[0])[in_offset + i]);
     for (size_t r = 1; r < in.size(); ++r) {
@@ -52,11 +52,13 @@ void reduce(DType dtype, const std::vector<const void*>& in, void* out, int64_t 
     case DType::i64: return reduce_range<int64_t>(in, out, in_offset, out_offset, count, op, same, same);
     // 16-bit floats are summed in f32 and rounded once.
     case DType::bf16:
-      return reduce_range<bf16>(in, out, in_offset, out_offset, count, op, [](bf16 x) { return to_float(x); },
-                                [](float x) { return to_bf16(x); });
+      return reduce_range<bf16>(
+          in, out, in_offset, out_offset, count, op, [](bf16 x) { return to_float(x); },
+          [](float x) { return to_bf16(x); });
     case DType::f16:
-      return reduce_range<f16>(in, out, in_offset, out_offset, count, op, [](f16 x) { return to_float(x); },
-                               [](float x) { return to_f16(x); });
+      return reduce_range<f16>(
+          in, out, in_offset, out_offset, count, op, [](f16 x) { return to_float(x); },
+          [](float x) { return to_f16(x); });
     default: HOIST_CHECK(false, "no reduction over this element type");
   }
 }
@@ -80,7 +82,8 @@ class ThreadGroup final : public Group {
     for (int r = 0; r < size_; ++r) {
       if (r == rank_) continue;
       int64_t offset = begin(r) * width, bytes = begin(r + 1) * width - offset;
-      std::memcpy(static_cast<char*>(out) + offset, static_cast<const char*>(meeting_.out[static_cast<size_t>(r)]) + offset,
+      std::memcpy(static_cast<char*>(out) + offset,
+                  static_cast<const char*>(meeting_.out[static_cast<size_t>(r)]) + offset,
                   static_cast<size_t>(bytes));
     }
     bytes_received_ += 2 * count * width * (size_ - 1) / size_;
@@ -90,7 +93,8 @@ class ThreadGroup final : public Group {
   void all_gather(const void* in, void* out, int64_t bytes) override {
     meet(in, out);
     for (int r = 0; r < size_; ++r)
-      std::memcpy(static_cast<char*>(out) + r * bytes, meeting_.in[static_cast<size_t>(r)], static_cast<size_t>(bytes));
+      std::memcpy(static_cast<char*>(out) + r * bytes, meeting_.in[static_cast<size_t>(r)],
+                  static_cast<size_t>(bytes));
     bytes_received_ += bytes * (size_ - 1);
     barrier_keeping();
   }
@@ -106,7 +110,8 @@ class ThreadGroup final : public Group {
     meet(in, out);
     for (int r = 0; r < size_; ++r)
       std::memcpy(static_cast<char*>(out) + r * bytes,
-                  static_cast<const char*>(meeting_.in[static_cast<size_t>(r)]) + rank_ * bytes, static_cast<size_t>(bytes));
+                  static_cast<const char*>(meeting_.in[static_cast<size_t>(r)]) + rank_ * bytes,
+                  static_cast<size_t>(bytes));
     bytes_received_ += bytes * (size_ - 1);
     barrier_keeping();
   }
@@ -121,8 +126,9 @@ class ThreadGroup final : public Group {
     barrier_keeping(false);
   }
 
-  // Entered by every rank of the group or by none: a failure elsewhere ends only the wait for a rank that may never
-  // come. Once all have come (`entered`), they read each other's buffers, and nobody may unwind and free them.
+  // Entered by every rank of the group or by none: a failure elsewhere ends only the wait for a rank that may
+  // never come. Once all have come (`entered`), they read each other's buffers, and nobody may unwind and
+  // free them.
   void barrier_keeping(bool entered = true) {
     std::unique_lock lock(meeting_.mutex);
     if (!entered) throw_if_failed();
@@ -133,7 +139,8 @@ class ThreadGroup final : public Group {
       meeting_.changed.notify_all();
       return;
     }
-    meeting_.changed.wait(lock, [&] { return meeting_.round != round || (!entered && failure_.failed.load()); });
+    meeting_.changed.wait(lock,
+                          [&] { return meeting_.round != round || (!entered && failure_.failed.load()); });
     if (meeting_.round == round) throw_if_failed();
   }
 
@@ -174,15 +181,17 @@ ThreadWorld::ThreadWorld(const std::vector<int>& mesh_sizes) : state_(std::make_
         m->out.resize(static_cast<size_t>(s));
         meeting_of[static_cast<size_t>(base)] = m;
       }
-      state_->groups[static_cast<size_t>(r)].push_back(
-          std::make_unique<ThreadGroup>(*meeting_of[static_cast<size_t>(base)], state_->failure, coordinate, s));
+      state_->groups[static_cast<size_t>(r)].push_back(std::make_unique<ThreadGroup>(
+          *meeting_of[static_cast<size_t>(base)], state_->failure, coordinate, s));
     }
   }
 }
 
 ThreadWorld::~ThreadWorld() = default;
 int ThreadWorld::size() const { return static_cast<int>(state_->groups.size()); }
-Group& ThreadWorld::group(int rank, int d) { return *state_->groups[static_cast<size_t>(rank)][static_cast<size_t>(d)]; }
+Group& ThreadWorld::group(int rank, int d) {
+  return *state_->groups[static_cast<size_t>(rank)][static_cast<size_t>(d)];
+}
 
 void ThreadWorld::abort(int rank, const char* why) {
   {

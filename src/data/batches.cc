@@ -26,7 +26,11 @@ int64_t permute(int64_t index, int64_t n, uint64_t seed, uint64_t stream) {
 }
 
 Batches::Batches(const TokenArray& tokens, const BatchShape& shape, Sampling sampling, uint64_t seed)
-    : tokens_(tokens), shape_(shape), sampling_(sampling), seed_(seed), windows_((tokens.size() - 1) / shape.seq) {
+    : tokens_(tokens),
+      shape_(shape),
+      sampling_(sampling),
+      seed_(seed),
+      windows_((tokens.size() - 1) / shape.seq) {
   if (tokens.size() < shape.seq + 1)
     throw_invalid("data: found " + std::to_string(tokens.size()) + " training tokens, expected at least " +
                   std::to_string(shape.seq + 1) + " (one more than train.seq)");
@@ -36,7 +40,8 @@ int64_t Batches::start_of(int64_t step, int64_t row) const {
   const uint64_t index = static_cast<uint64_t>(step * shape_.rows + row);
   if (sampling_ == Sampling::kRandom) {
     // Starts 0 .. size - seq - 1, so that the last target is the last token.
-    return static_cast<int64_t>(CounterRng(seed_, stable_hash("batch")).below(index, static_cast<uint64_t>(tokens_.size() - shape_.seq)));
+    return static_cast<int64_t>(CounterRng(seed_, stable_hash("batch"))
+                                    .below(index, static_cast<uint64_t>(tokens_.size() - shape_.seq)));
   }
   int64_t epoch = static_cast<int64_t>(index) / windows_, place = static_cast<int64_t>(index) % windows_;
   return permute(place, windows_, seed_, static_cast<uint64_t>(epoch) + 1) * shape_.seq;
@@ -56,7 +61,8 @@ int64_t evaluation_windows(const TokenArray& tokens, int64_t seq) {
   return tokens.size() < 2 ? 0 : (tokens.size() - 1 + seq - 1) / seq;
 }
 
-void evaluation_window(const TokenArray& tokens, int64_t seq, int64_t window, int32_t* ids, int32_t* targets) {
+void evaluation_window(const TokenArray& tokens, int64_t seq, int64_t window, int32_t* ids,
+                       int32_t* targets) {
   for (int64_t i = 0; i < seq; ++i) {
     int64_t at = window * seq + i;
     bool inside = at + 1 < tokens.size();

@@ -91,7 +91,8 @@ bool is_utf8(std::string_view s) {
   return true;
 }
 
-void read_jsonl(const std::string& path, const std::string& text, const std::string& field, std::vector<std::string>& out) {
+void read_jsonl(const std::string& path, const std::string& text, const std::string& field,
+                std::vector<std::string>& out) {
   size_t line = 0, at = 0;
   while (at < text.size()) {
     size_t end = text.find('\n', at);
@@ -119,7 +120,8 @@ void hold_out(std::vector<std::string>& documents, double share, std::vector<std
   for (const std::string& d : documents) total += static_cast<int64_t>(d.size());
   int64_t keep = static_cast<int64_t>(static_cast<double>(total) * (1.0 - share));
   size_t i = 0;
-  while (i < documents.size() && keep >= static_cast<int64_t>(documents[i].size())) keep -= static_cast<int64_t>(documents[i++].size());
+  while (i < documents.size() && keep >= static_cast<int64_t>(documents[i].size()))
+    keep -= static_cast<int64_t>(documents[i++].size());
   if (i == documents.size()) return;
   std::string& cut = documents[i];
   size_t at = static_cast<size_t>(keep);
@@ -183,14 +185,17 @@ Documents read_documents(const CorpusOptions& options) {
   }
   if (out.train.empty())
     throw_invalid("data.paths: found no text in '" + options.paths[0] + "'" +
-                  (out.report.skipped_files ? " (" + std::to_string(out.report.skipped_files) + " files were empty, binary or not UTF-8)" : ""));
+                  (out.report.skipped_files ? " (" + std::to_string(out.report.skipped_files) +
+                                                  " files were empty, binary or not UTF-8)"
+                                            : ""));
   out.report.documents = static_cast<int64_t>(out.train.size());
   if (out.train.size() > 1) shuffle(out.train, options.shuffle_seed);
   if (options.validation > 0) hold_out(out.train, options.validation, out.validation);
   return out;
 }
 
-TokenArray tokenize(const std::vector<std::string>& documents, const text::Tokenizer& tokenizer, int64_t vocab, int32_t end_of_text,
+TokenArray tokenize(const std::vector<std::string>& documents, const text::Tokenizer& tokenizer,
+                    int64_t vocab, int32_t end_of_text,
                     const std::function<void(int64_t, int64_t)>& progress) {
   TokenArray tokens(vocab);
   int64_t total = 0, done = 0, reported = 0;

@@ -30,7 +30,8 @@ models::ServeShape serve_shape(const io::ModelConfig& config, DType stored, cons
   s.seq_blocks = ceil_div(context, o.block);
   int64_t tokens = o.cache_tokens;
   if (tokens <= 0) {
-    int64_t afford = Topology::detect().memory_bytes / 4 / std::max<int64_t>(1, models::cache_bytes_per_token(config, o.cache));
+    int64_t afford = Topology::detect().memory_bytes / 4 /
+                     std::max<int64_t>(1, models::cache_bytes_per_token(config, o.cache));
     tokens = std::max(context, std::min(o.max_seqs * context, afford));
   }
   s.blocks = std::max(ceil_div(tokens, o.block), int64_t{1});
@@ -52,7 +53,8 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
   for (const plan::StateSlot& s : plan.states)
     (s.role == ir::Role::kCache ? memory_.cache : memory_.weights) += s.type.bytes();
   memory_.arena = plan.arena_bytes;
-  memory_.other = 4 * (4 * shape_.tokens + shape_.seqs * shape_.seq_blocks + shape_.rows) + 9 * model.config.vocab;
+  memory_.other =
+      4 * (4 * shape_.tokens + shape_.seqs * shape_.seq_blocks + shape_.rows) + 9 * model.config.vocab;
   states_ = std::make_unique<runtime::StateStore>(*device_);
   states_->declare(plan);
   load_weights(model, models::parameters(model.config, shape_.dtype, DType::f32), *states_);
@@ -80,16 +82,18 @@ uint64_t Engine::add(SequenceRequest request) {
   if (n >= context_)
     throw_invalid("prompt: found " + std::to_string(n) + " tokens, expected fewer than the context of " +
                   std::to_string(context_));
-  if (request.max_tokens < 1) throw_invalid("max_tokens: found " + std::to_string(request.max_tokens) + ", expected at least 1");
+  if (request.max_tokens < 1)
+    throw_invalid("max_tokens: found " + std::to_string(request.max_tokens) + ", expected at least 1");
   for (int32_t id : request.prompt)
     if (id < 0 || id >= model_.config.vocab)
-      throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." + std::to_string(model_.config.vocab - 1));
+      throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
+                    std::to_string(model_.config.vocab - 1));
   Sequence s;
   s.id = next_id_++;
   s.limit = request.max_tokens > context_ - n ? context_ : n + request.max_tokens;
   if (ceil_div(s.limit, shape_.block) > shape_.blocks)
-    throw_invalid("prompt and max_tokens: found " + std::to_string(s.limit) + " tokens, expected at most the cache's " +
-                  std::to_string(shape_.blocks * shape_.block));
+    throw_invalid("prompt and max_tokens: found " + std::to_string(s.limit) +
+                  " tokens, expected at most the cache's " + std::to_string(shape_.blocks * shape_.block));
   s.tokens = request.prompt;
   s.request = std::move(request);
   waiting_.push_back(std::move(s));
@@ -134,7 +138,8 @@ void Engine::step(std::vector<TokenEvent>& events) {
     for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
       const Sequence& s = *running_[i];
       int64_t left = static_cast<int64_t>(s.tokens.size()) - s.computed;
-      bool prompt = s.computed + 1 < static_cast<int64_t>(s.tokens.size()) || s.tokens.size() == s.request.prompt.size();
+      bool prompt = s.computed + 1 < static_cast<int64_t>(s.tokens.size()) ||
+                    s.tokens.size() == s.request.prompt.size();
       if (prompt == generating) continue;
       int64_t count = std::min(left, budget);
       pieces.push_back({i, count});
@@ -151,7 +156,8 @@ void Engine::step(std::vector<TokenEvent>& events) {
       int64_t position = s.computed + k;
       ids_[at] = s.tokens[static_cast<size_t>(position)];
       positions_[at] = static_cast<int32_t>(position);
-      slots_[at] = static_cast<int32_t>(s.blocks[static_cast<size_t>(position / shape_.block)] * shape_.block + position % shape_.block);
+      slots_[at] = static_cast<int32_t>(
+          s.blocks[static_cast<size_t>(position / shape_.block)] * shape_.block + position % shape_.block);
       seqs_[at] = static_cast<int32_t>(p);
     }
     s.computed += pieces[p].count;

@@ -1,10 +1,11 @@
-// Engine: generates tokens for many sequences at once, one step at a time. Single-threaded and free of locks; whoever
-// needs threads wraps it (serve/async_engine.h).
+// Engine: generates tokens for many sequences at once, one step at a time. Single-threaded and free of locks;
+// whoever needs threads wraps it (serve/async_engine.h).
 //
-// A step is one ragged batch on a flat token axis: one token of every sequence that is generating, then pieces of
-// waiting prompts in order of arrival, up to a token budget. Keys and values live in paged pools. A sequence is
-// admitted when blocks for its whole length (prompt and longest answer) are free, so nothing is ever evicted. Tokens of
-// a sequence do not depend on what shares its steps, nor on how its prompt was cut (the law of order).
+// A step is one ragged batch on a flat token axis: one token of every sequence that is generating, then
+// pieces of waiting prompts in order of arrival, up to a token budget. Keys and values live in paged pools. A
+// sequence is admitted when blocks for its whole length (prompt and longest answer) are free, so nothing is
+// ever evicted. Tokens of a sequence do not depend on what shares its steps, nor on how its prompt was cut
+// (the law of order).
 #pragma once
 
 #include <deque>
@@ -39,7 +40,7 @@ struct EngineOptions {
 struct SequenceRequest {
   std::vector<int32_t> prompt;  // not empty
   SamplingParams sampling;
-  int64_t max_tokens = 16;      // also ends where the context is full
+  int64_t max_tokens = 16;  // also ends where the context is full
   bool ignore_eos = false;
   // Called with the logits of every sampled position, first the last of the prompt; may be empty.
   std::function<void(std::span<const float>)> on_logits;
@@ -66,7 +67,8 @@ class Engine {
   Engine(const Model& model, const EngineOptions& options);
   ~Engine();
 
-  // Throws Error when the request could never run (empty, too long, ids outside the vocabulary); else queues it.
+  // Throws Error when the request could never run (empty, too long, ids outside the vocabulary); else queues
+  // it.
   uint64_t add(SequenceRequest request);
   // Unknown ids are ignored. No event follows.
   void cancel(uint64_t id);
@@ -88,8 +90,8 @@ class Engine {
     SequenceRequest request;
     std::vector<int32_t> tokens;  // prompt and generated
     std::vector<int32_t> blocks;
-    int64_t computed = 0;         // tokens whose keys are in the pools
-    int64_t limit = 0;            // tokens.size() may not pass this
+    int64_t computed = 0;  // tokens whose keys are in the pools
+    int64_t limit = 0;     // tokens.size() may not pass this
     int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
   };
   void admit();

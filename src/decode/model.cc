@@ -39,7 +39,9 @@ Cut cut_of(const models::Parameter& p) {
 
 }  // namespace
 
-bool Model::is_eos(int32_t id) const { return std::find(eos_ids.begin(), eos_ids.end(), id) != eos_ids.end(); }
+bool Model::is_eos(int32_t id) const {
+  return std::find(eos_ids.begin(), eos_ids.end(), id) != eos_ids.end();
+}
 
 DType Model::stored_dtype() const {
   std::map<DType, int64_t> bytes;
@@ -67,7 +69,9 @@ std::vector<int32_t> encode_prompt(const Model& model, std::string_view text, bo
 Model open_model(const std::string& folder) {
   if (!io::is_directory(folder)) {
     if (io::path_exists(folder)) io::refuse_foreign_weights(folder);
-    throw_not_found(folder + ": found no such folder, expected a model folder with config.json, *.safetensors and tokenizer.json");
+    throw_not_found(
+        folder +
+        ": found no such folder, expected a model folder with config.json, *.safetensors and tokenizer.json");
   }
   Model m;
   m.folder = folder;
@@ -79,7 +83,8 @@ Model open_model(const std::string& folder) {
   m.tokenizer = text::Tokenizer::load(io::join_path(folder, "tokenizer.json"));
   if (m.tokenizer->vocab_size() > m.config.vocab)
     throw_invalid(folder + "/tokenizer.json: found " + std::to_string(m.tokenizer->vocab_size()) +
-                  " token ids, expected at most the " + std::to_string(m.config.vocab) + " of config.json's vocab_size");
+                  " token ids, expected at most the " + std::to_string(m.config.vocab) +
+                  " of config.json's vocab_size");
   m.files = std::make_unique<io::CheckpointFiles>(folder);
   const auto& eos = m.generation.eos_ids.empty() ? m.config.eos_ids : m.generation.eos_ids;
   for (int64_t id : eos) m.eos_ids.push_back(static_cast<int32_t>(id));
@@ -91,13 +96,14 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
                   FunctionRef<std::byte*(const models::Parameter&)> destination, bool partial) {
   for (const models::Parameter& p : parameters) {
     const auto* e = find_tensor(files, p.tensor);
-    if (!e) throw_not_found(files.path() + ": found no tensor '" + p.tensor + "', which config.json calls for");
+    if (!e)
+      throw_not_found(files.path() + ": found no tensor '" + p.tensor + "', which config.json calls for");
     if (e->info->shape != p.shape)
-      throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " + shape_text(e->info->shape) +
-                    ", expected " + shape_text(p.shape));
+      throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " +
+                    shape_text(e->info->shape) + ", expected " + shape_text(p.shape));
     if (!e->info->dtype || !is_float(*e->info->dtype))
-      throw_unsupported(e->file->path() + ": tensor '" + e->info->name + "': found element type " + e->info->dtype_text +
-                        ", expected F32, BF16 or F16");
+      throw_unsupported(e->file->path() + ": tensor '" + e->info->name + "': found element type " +
+                        e->info->dtype_text + ", expected F32, BF16 or F16");
     std::byte* to = destination(p);
     if (p.whole) {
       e->file->read_as(*e->info, p.type.dtype, to, 0, p.type.elements());
@@ -105,7 +111,8 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
     }
     const Cut c = cut_of(p);
     for (int64_t r = 0; r < c.rows; ++r)
-      e->file->read_as(*e->info, p.type.dtype, to + r * c.width * dtype_size(p.type.dtype), r * c.total + p.offset, c.width);
+      e->file->read_as(*e->info, p.type.dtype, to + r * c.width * dtype_size(p.type.dtype),
+                       r * c.total + p.offset, c.width);
   }
   if (!partial) check_tensors(config, files, parameters);
 }
@@ -121,15 +128,15 @@ void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& fil
                         std::string(io::family_name(config.family)) + " model of this config.json");
 }
 
-void load_weights(const Model& model, const std::vector<models::Parameter>& parameters, runtime::StateStore& states) {
+void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,
+                  runtime::StateStore& states) {
   load_weights(model.config, *model.files, parameters,
                [&](const models::Parameter& p) { return states.data(p.name); });
 }
 
-std::vector<std::pair<std::string, io::FileDigest>> save_weights(const std::string& folder,
-                                                                 const std::vector<models::Parameter>& parameters,
-                                                                 DType stored,
-                                                                 FunctionRef<WeightData(const models::Parameter&)> source) {
+std::vector<std::pair<std::string, io::FileDigest>> save_weights(
+    const std::string& folder, const std::vector<models::Parameter>& parameters, DType stored,
+    FunctionRef<WeightData(const models::Parameter&)> source) {
   std::vector<io::TensorSpec> specs;
   std::map<std::string, std::vector<const models::Parameter*>> parts;
   for (const models::Parameter& p : parameters) {
@@ -149,7 +156,8 @@ std::vector<std::pair<std::string, io::FileDigest>> save_weights(const std::stri
     for (int64_t r = 0; r < cut_of(*list[0]).rows; ++r)
       for (size_t i = 0; i < list.size(); ++i) {
         int64_t width = cut_of(*list[i]).width;
-        writer.write_as(spec.name, data[i].dtype, data[i].data + r * width * dtype_size(data[i].dtype), width);
+        writer.write_as(spec.name, data[i].dtype, data[i].data + r * width * dtype_size(data[i].dtype),
+                        width);
       }
   }
   return writer.finish();

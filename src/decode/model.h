@@ -1,5 +1,5 @@
-// Model: a Hugging Face folder opened for use - config, sampling defaults, tokenizer and weight files, all checked
-// against each other before any weight is read.
+// Model: a Hugging Face folder opened for use - config, sampling defaults, tokenizer and weight files, all
+// checked against each other before any weight is read.
 #pragma once
 
 #include <memory>
@@ -28,19 +28,21 @@ struct Model {
   DType stored_dtype() const;
 };
 
-// The ids a prompt becomes. An empty one begins a text: the special tokens, then the tokenizer's mark of a text's start.
-// Throws Error when nothing at all comes of it.
+// The ids a prompt becomes. An empty one begins a text: the special tokens, then the tokenizer's mark of a
+// text's start. Throws Error when nothing at all comes of it.
 std::vector<int32_t> encode_prompt(const Model& model, std::string_view text, bool add_special_tokens = true);
 
 // Throws Error naming the file. The tokenizer must not have more tokens than the model has rows.
 Model open_model(const std::string& folder);
 
-// Reads every parameter into its state (declared beforehand). Throws Error naming tensor, shape found and shape
-// expected; tensors in the files that the model has no use for are refused by name, so that nothing is silently lost.
-void load_weights(const Model& model, const std::vector<models::Parameter>& parameters, runtime::StateStore& states);
+// Reads every parameter into its state (declared beforehand). Throws Error naming tensor, shape found and
+// shape expected; tensors in the files that the model has no use for are refused by name, so that nothing is
+// silently lost.
+void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,
+                  runtime::StateStore& states);
 
-// The same without a tokenizer, into any memory: `destination(parameter)` gives contiguous storage of its type.
-// `partial`: the list is not all of the model, so nothing is said of the files' other tensors.
+// The same without a tokenizer, into any memory: `destination(parameter)` gives contiguous storage of its
+// type. `partial`: the list is not all of the model, so nothing is said of the files' other tensors.
 void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
                   const std::vector<models::Parameter>& parameters,
                   FunctionRef<std::byte*(const models::Parameter&)> destination, bool partial = false);
@@ -48,15 +50,14 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
 void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& files,
                    const std::vector<models::Parameter>& parameters);
 
-// Writes parameters as the checkpoint tensors they came from. `source(parameter)` gives contiguous f32 or bf16 data of
-// the parameter's type, with its dtype.
+// Writes parameters as the checkpoint tensors they came from. `source(parameter)` gives contiguous f32 or
+// bf16 data of the parameter's type, with its dtype.
 struct WeightData {
   const std::byte* data;
   DType dtype;
 };
-std::vector<std::pair<std::string, io::FileDigest>> save_weights(const std::string& folder,
-                                                                 const std::vector<models::Parameter>& parameters,
-                                                                 DType stored,
-                                                                 FunctionRef<WeightData(const models::Parameter&)> source);
+std::vector<std::pair<std::string, io::FileDigest>> save_weights(
+    const std::string& folder, const std::vector<models::Parameter>& parameters, DType stored,
+    FunctionRef<WeightData(const models::Parameter&)> source);
 
 }  // namespace hoist::decode

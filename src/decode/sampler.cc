@@ -10,17 +10,19 @@ namespace hoist::decode {
 
 void SamplingParams::check() const {
   auto need = [](bool ok, const char* field, double found, const char* expected) {
-    if (!ok) throw_invalid(std::string(field) + ": found " + std::to_string(found) + ", expected " + expected);
+    if (!ok)
+      throw_invalid(std::string(field) + ": found " + std::to_string(found) + ", expected " + expected);
   };
   need(temperature >= 0 && temperature <= 100, "temperature", temperature, "a number from 0 to 100");
   need(top_k >= 0 && top_k <= INT32_MAX, "top_k", static_cast<double>(top_k), "0 (all) or a positive count");
   need(top_p > 0 && top_p <= 1, "top_p", top_p, "a number above 0, at most 1");
   need(min_p >= 0 && min_p <= 1, "min_p", min_p, "a number from 0 to 1");
-  need(repeat_penalty > 0 && repeat_penalty <= 100, "repeat_penalty", repeat_penalty, "a number above 0, at most 100");
+  need(repeat_penalty > 0 && repeat_penalty <= 100, "repeat_penalty", repeat_penalty,
+       "a number above 0, at most 100");
 }
 
-int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> seen, const SamplingParams& params,
-                        int64_t index) {
+int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> seen,
+                        const SamplingParams& params, int64_t index) {
   const size_t n = logits.size();
   candidates_.resize(n);
   bool nan = false;
@@ -40,7 +42,9 @@ int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> 
     }
   }
   // Most likely first; ties to the lower id, so that the order is total.
-  auto before = [](const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; };
+  auto before = [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  };
   const Candidate best = *std::min_element(candidates_.begin(), candidates_.end(), before);
   if (!std::isfinite(best.logit)) return kNoToken;
   if (params.temperature == 0) return best.id;

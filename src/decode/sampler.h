@@ -1,5 +1,5 @@
-// Sampler: from one row of logits to a token. A pure function of the logits, the parameters, the tokens so far and the
-// position, so that a sequence draws the same tokens whatever shares its batch.
+// Sampler: from one row of logits to a token. A pure function of the logits, the parameters, the tokens so
+// far and the position, so that a sequence draws the same tokens whatever shares its batch.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,10 @@ constexpr int32_t kNoToken = -1;
 
 class Sampler {
  public:
-  // `seen`: prompt and generated tokens, for the repeat penalty. `index`: how many tokens were generated before.
-  int32_t sample(std::span<const float> logits, std::span<const int32_t> seen, const SamplingParams& params, int64_t index);
+  // `seen`: prompt and generated tokens, for the repeat penalty. `index`: how many tokens were generated
+  // before.
+  int32_t sample(std::span<const float> logits, std::span<const int32_t> seen, const SamplingParams& params,
+                 int64_t index);
 
  private:
   struct Candidate {

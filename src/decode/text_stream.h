@@ -1,5 +1,5 @@
-// TextStream: tokens to text as they come, ended by stop strings. Text that may still become a stop string is held
-// back, so that no part of one is ever shown.
+// TextStream: tokens to text as they come, ended by stop strings. Text that may still become a stop string is
+// held back, so that no part of one is ever shown.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@ namespace hoist::decode {
 
 class TextStream {
  public:
-  TextStream(const text::Tokenizer& tokenizer, std::vector<std::string> stops) : decoder_(tokenizer), stops_(std::move(stops)) {}
+  TextStream(const text::Tokenizer& tokenizer, std::vector<std::string> stops)
+      : decoder_(tokenizer), stops_(std::move(stops)) {}
 
   // Text that is certain now. After a stop string was found (stopped()), feed nothing more.
   std::string feed(int32_t token) { return settle(decoder_.feed(token), false); }

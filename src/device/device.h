@@ -1,7 +1,7 @@
 // Device: where memory lives. Kernels are chosen apart from it (kernels/kernel.h).
 //
-// `cpu` allocates host memory. `null` hands out addresses that nobody may touch and counts what it is asked for:
-// order, memory and bytes can then be tested exactly, for models of any size.
+// `cpu` allocates host memory. `null` hands out addresses that nobody may touch and counts what it is asked
+// for: order, memory and bytes can then be tested exactly, for models of any size.
 #pragma once
 
 #include <cstddef>

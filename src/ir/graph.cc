@@ -63,7 +63,9 @@ void Builder::update(int state_index, ValueId value) {
   graph_.updates.push_back({state_index, value});
 }
 
-void Builder::update(std::string_view state_name, ValueId value) { update(graph_.find_state(state_name), value); }
+void Builder::update(std::string_view state_name, ValueId value) {
+  update(graph_.find_state(state_name), value);
+}
 
 std::vector<ValueId> Builder::emit(const OpDef& op, const Attrs& attrs, std::span<const ValueId> operands) {
   std::vector<Type> types;

@@ -1,10 +1,10 @@
 // Graph: a whole program (or one rank's program) as a flat, append-only list of nodes over typed values.
 //
 // Values are ids into a vector; a node's results have consecutive ids. Nothing is edited in place: a pass
-// reads one graph and writes another (ir/rewriter.h). Inputs come from the caller of each run. State - weights,
-// moments, accumulators, KV pools - is named and outlives a run: it is a source value paired, when it changes, with
-// an update. A state's value means what it held when the run began; an op with `in_place` consumes it.
-// Not thread-safe; a const Graph may be read from many threads.
+// reads one graph and writes another (ir/rewriter.h). Inputs come from the caller of each run. State -
+// weights, moments, accumulators, KV pools - is named and outlives a run: it is a source value paired, when
+// it changes, with an update. A state's value means what it held when the run began; an op with `in_place`
+// consumes it. Not thread-safe; a const Graph may be read from many threads.
 #pragma once
 
 #include <cstdint>
@@ -133,15 +133,16 @@ class ScopeGuard {
   Builder& b_;
 };
 
-// ---- text form, hash, checks -------------------------------------------------------------------------------
+// ---- text form, hash, checks
+// -------------------------------------------------------------------------------
 
 // The op named so, or nullptr. Handed to parse() by the layer that knows the op table.
 using OpLookup = const OpDef* (*)(std::string_view name);
 
 // One line per input, state, node, output and update; docs/graph_text.md is the grammar.
 std::string print(const Graph& graph);
-// Reads back exactly what print writes. Throws Error(kInvalidArgument) with the line number. Linear in the text;
-// at most 2^22 lines.
+// Reads back exactly what print writes. Throws Error(kInvalidArgument) with the line number. Linear in the
+// text; at most 2^22 lines.
 Graph parse(std::string_view text, OpLookup lookup);
 // 128 bits of the printed form, as 32 hex digits; equal on every machine.
 std::string hash(const Graph& graph);

@@ -1,7 +1,8 @@
 // OpDef: all that the system knows about one op, as one constant struct of data and function pointers.
 //
-// ir/ knows what an OpDef is; ops/ knows which exist (ops/table.h). There is no op enum and no switch over ops.
-// An absent part has a meaning: no `gradient` -> the op is decomposed before autodiff; no kernel in a backend
+// ir/ knows what an OpDef is; ops/ knows which exist (ops/table.h). There is no op enum and no switch over
+// ops. An absent part has a meaning: no `gradient` -> the op is decomposed before autodiff; no kernel in a
+// backend
 // -> it is decomposed for that backend; no `flops` -> counted from the axis rules.
 #pragma once
 
@@ -55,9 +56,8 @@ struct NoAttrs {
 
 template <class T>
 const AttrsInfo* attrs_info() {
-  static const AttrsInfo info = {
-      [](const Attrs& a) { return print_fields(a.as<T>()); },
-      [](std::string_view text) { return Attrs::of(parse_fields<T>(text)); }};
+  static const AttrsInfo info = {[](const Attrs& a) { return print_fields(a.as<T>()); },
+                                 [](std::string_view text) { return Attrs::of(parse_fields<T>(text)); }};
   return &info;
 }
 
@@ -84,11 +84,12 @@ struct GradContext {
   std::span<const ValueId> dresults;
   std::span<const uint8_t> wanted;  // per operand: does anyone need it?
   std::vector<ValueId> doperands;   // filled with kNoValue beforehand
-  // The dtype an operand's gradient should have: f32 for 16-bit trainable states, else the operand's own (empty:
-  // always the operand's own).
+  // The dtype an operand's gradient should have: f32 for 16-bit trainable states, else the operand's own
+  // (empty: always the operand's own).
   std::span<const DType> grad_dtypes = {};
   DType grad_dtype(int i) const {
-    return grad_dtypes.empty() ? op.operands[static_cast<size_t>(i)].dtype : grad_dtypes[static_cast<size_t>(i)];
+    return grad_dtypes.empty() ? op.operands[static_cast<size_t>(i)].dtype
+                               : grad_dtypes[static_cast<size_t>(i)];
   }
   void set(int i, ValueId d) { doperands[i] = d; }
   bool wants(int i) const { return wanted[i] != 0; }
@@ -96,14 +97,14 @@ struct GradContext {
 
 // One way to call the op, for the generic properties (tests/ops). Operand values are drawn by `fill`.
 enum class Fill : uint8_t {
-  kNormal,      // N(0, 1)
-  kPositive,    // 0.5 .. 1.5
-  kIndex,       // integers 0 .. limit-1
-  kRamp,        // 0, 1, 2, ... along the innermost axis (positions)
+  kNormal,    // N(0, 1)
+  kPositive,  // 0.5 .. 1.5
+  kIndex,     // integers 0 .. limit-1
+  kRamp,      // 0, 1, 2, ... along the innermost axis (positions)
   kZero,
   kOne,
-  kPermutation, // distinct integers 0 .. elements-1, shuffled
-  kCounts,      // non-negative integers along the innermost axis that sum to `limit`
+  kPermutation,  // distinct integers 0 .. elements-1, shuffled
+  kCounts,       // non-negative integers along the innermost axis that sum to `limit`
 };
 struct ExampleOperand {
   Type type;
@@ -121,13 +122,14 @@ struct Example {
 struct OpDef {
   std::string_view name;
   const AttrsInfo* attrs;
-  // Checks operand types and attributes (Error(kInvalidArgument), message led by the op's name) and appends the
-  // result types. `view.results` is empty.
+  // Checks operand types and attributes (Error(kInvalidArgument), message led by the op's name) and appends
+  // the result types. `view.results` is empty.
   void (*infer)(const OpView& view, std::vector<Type>& results);
   // Appends one rule per axis.
   void (*rules)(const OpView& view, std::vector<AxisRule>& out);
   // The op in simpler ops: fallback and oracle. nullptr marks a primitive: every backend must have a kernel.
-  std::vector<ValueId> (*decompose)(Builder& b, const OpView& view, std::span<const ValueId> operands) = nullptr;
+  std::vector<ValueId> (*decompose)(Builder& b, const OpView& view,
+                                    std::span<const ValueId> operands) = nullptr;
   void (*gradient)(GradContext& context) = nullptr;
   // Why there is neither gradient nor a decomposition that has one ("integer results", ...).
   const char* no_gradient = nullptr;
@@ -138,7 +140,8 @@ struct OpDef {
   InlineVec<int8_t, AxisRule::kMaxResults> in_place = {};
   // Result 0 is operand 0's bytes under another type: no instruction is emitted.
   bool view = false;
-  // Result 0 may overwrite any operand of the same size that dies here: kernels read element i before writing it.
+  // Result 0 may overwrite any operand of the same size that dies here: kernels read element i before writing
+  // it.
   bool elementwise = false;
   // Runs in comm/ over a mesh dimension (attribute `mesh`).
   bool collective = false;

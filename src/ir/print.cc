@@ -59,7 +59,8 @@ std::string print(const Graph& graph) {
       out += " : " + to_string(graph.type(s.value)) + '\n';
       ++next;
     } else {
-      HOIST_CHECK(node < graph.nodes.size() && graph.nodes[node].first_result == next, "graph values out of order");
+      HOIST_CHECK(node < graph.nodes.size() && graph.nodes[node].first_result == next,
+                  "graph values out of order");
       const Node& n = graph.nodes[node++];
       for (int i = 0; i < n.num_results; ++i) {
         if (i) out += ", ";

@@ -37,7 +37,8 @@ void Rewriter::copy(const Node& node) {
 }
 
 void Rewriter::replace(const Node& node, std::span<const ValueId> now) {
-  HOIST_CHECK(static_cast<int>(now.size()) == node.num_results, std::string(node.op->name) + ": replacement arity");
+  HOIST_CHECK(static_cast<int>(now.size()) == node.num_results,
+              std::string(node.op->name) + ": replacement arity");
   for (int i = 0; i < node.num_results; ++i) map_[node.first_result + i] = now[i];
 }
 

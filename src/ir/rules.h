@@ -57,8 +57,8 @@ struct PhasedMerge {
                                  std::span<const ValueId> merged, int64_t extent);
 };
 
-// Neighbours that a piece of the result needs: result index r reads inputs r*stride + tap*dilation - pad_lo for
-// tap in [0, taps). Indices outside the whole input are padding.
+// Neighbours that a piece of the result needs: result index r reads inputs r*stride + tap*dilation - pad_lo
+// for tap in [0, taps). Indices outside the whole input are padding.
 struct Window {
   int64_t taps = 0;  // 0: no window
   int64_t stride = 1, dilation = 1, pad_lo = 0, pad_hi = 0;

@@ -1,12 +1,13 @@
 // The kernel interface: how one op runs on one backend.
 //
 // A kernel never sees a graph. When a plan is made it is asked whether it `supports` a signature, how much
-// workspace it needs, and to `prepare` a small blob of decisions (matrix sizes, chosen variant). When the plan runs
-// it gets attributes, contiguous tensor views already cut to their live lengths, that blob, the workspace and a
-// thread pool. `run` is noexcept and must not allocate.
+// workspace it needs, and to `prepare` a small blob of decisions (matrix sizes, chosen variant). When the
+// plan runs it gets attributes, contiguous tensor views already cut to their live lengths, that blob, the
+// workspace and a thread pool. `run` is noexcept and must not allocate.
 //
 // The law of order: the bits of each result element depend only on the operands it is defined over, never on
-// how many rows there are beside it, on threads or on chunking. Merged axes are split at fixed multiples only.
+// how many rows there are beside it, on threads or on chunking. Merged axes are split at fixed multiples
+// only.
 #pragma once
 
 #include <span>
@@ -84,7 +85,8 @@ struct KernelTable {
   const Kernel* find(const ir::OpView& view) const;
 };
 
-// Reference kernels: naive loops in f32 and f64 for every primitive (and for fused ops that have none simpler).
+// Reference kernels: naive loops in f32 and f64 for every primitive (and for fused ops that have none
+// simpler).
 const KernelTable& ref_table();
 
 // The CPU backend for an instruction set; kernels it lacks are taken from narrower ones and from ref_table().

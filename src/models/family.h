@@ -1,4 +1,5 @@
-// What a family's file provides to lm.cc: its parameters and its transformer, from embeddings to the final norm.
+// What a family's file provides to lm.cc: its parameters and its transformer, from embeddings to the final
+// norm.
 #pragma once
 
 #include <unordered_map>
@@ -45,7 +46,7 @@ const FamilyDef& gpt2_family();
 const FamilyDef& family(const io::ModelConfig& config);
 
 // Shared by the families' parameter lists.
-Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::vector<int64_t> shape, Init init,
-                    bool bias = false);
+Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::vector<int64_t> shape,
+                    Init init, bool bias = false);
 
 }  // namespace hoist::models

@@ -1,6 +1,6 @@
 // GPT-2: learned positions, layer norm with bias, pre-norm blocks, GELU. Radford et al., "Language models are
-// unsupervised multitask learners", 2019. Hugging Face stores its linear weights as [in, out] and joins q, k, v along
-// out; here they are three parameters, so that heads are an axis.
+// unsupervised multitask learners", 2019. Hugging Face stores its linear weights as [in, out] and joins q, k,
+// v along out; here they are three parameters, so that heads are an axis.
 #include <cmath>
 
 #include "models/family.h"
@@ -18,18 +18,22 @@ using ir::ValueId;
 std::string layer_name(int64_t i) { return "transformer.h." + std::to_string(i) + "."; }
 
 std::vector<Parameter> family_parameters(const ModelConfig& c, DType dtype, DType norms) {
-  const Init normal{Init::Kind::kNormal, c.initializer_range}, ones{Init::Kind::kOnes}, zeros{Init::Kind::kZeros};
-  const Init residual{Init::Kind::kNormal, c.initializer_range / std::sqrt(2.0 * static_cast<double>(c.layers))};
-  const ir::Dim model{"model", c.hidden}, ffn{"ffn", c.intermediate}, heads{"kv_heads", c.heads}, per{"group", 1},
-      head_dim{"head_dim", c.head_dim};
+  const Init normal{Init::Kind::kNormal, c.initializer_range}, ones{Init::Kind::kOnes},
+      zeros{Init::Kind::kZeros};
+  const Init residual{Init::Kind::kNormal,
+                      c.initializer_range / std::sqrt(2.0 * static_cast<double>(c.layers))};
+  const ir::Dim model{"model", c.hidden}, ffn{"ffn", c.intermediate}, heads{"kv_heads", c.heads},
+      per{"group", 1}, head_dim{"head_dim", c.head_dim};
   const int64_t h = c.hidden;
   std::vector<Parameter> out;
   auto norm = [&](const std::string& name) {
     out.push_back(parameter(name + ".weight", norms, {model}, {h}, ones));
     out.push_back(parameter(name + ".bias", norms, {model}, {h}, zeros, true));
   };
-  out.push_back(parameter("transformer.wte.weight", dtype, {{"vocab", c.vocab}, model}, {c.vocab, h}, normal));
-  out.push_back(parameter("transformer.wpe.weight", dtype, {{"positions", c.max_position}, model}, {c.max_position, h}, normal));
+  out.push_back(
+      parameter("transformer.wte.weight", dtype, {{"vocab", c.vocab}, model}, {c.vocab, h}, normal));
+  out.push_back(parameter("transformer.wpe.weight", dtype, {{"positions", c.max_position}, model},
+                          {c.max_position, h}, normal));
   for (int64_t i = 0; i < c.layers; ++i) {
     const std::string l = layer_name(i);
     norm(l + "ln_1");
@@ -52,7 +56,8 @@ std::vector<Parameter> family_parameters(const ModelConfig& c, DType dtype, DTyp
       out.push_back(w);
       out.push_back(b);
     }
-    out.push_back(parameter(l + "attn.c_proj.weight", dtype, {heads, per, head_dim, model}, {h, h}, residual));
+    out.push_back(
+        parameter(l + "attn.c_proj.weight", dtype, {heads, per, head_dim, model}, {h, h}, residual));
     out.push_back(parameter(l + "attn.c_proj.bias", norms, {model}, {h}, zeros, true));
     norm(l + "ln_2");
     out.push_back(parameter(l + "mlp.c_fc.weight", dtype, {model, ffn}, {h, c.intermediate}, normal));
@@ -75,7 +80,9 @@ nn::Activation activation(io::Activation a) {
 }
 
 ValueId norm(const Forward& f, ValueId x, const std::string& name) {
-  return ops::layer_norm(f.b, x, f.weights[name + ".weight"], f.weights[name + ".bias"], "model", f.config.norm_eps).y;
+  return ops::layer_norm(f.b, x, f.weights[name + ".weight"], f.weights[name + ".bias"], "model",
+                         f.config.norm_eps)
+      .y;
 }
 
 ValueId blocks(const Forward& f) {
@@ -98,7 +105,8 @@ ValueId blocks(const Forward& f) {
     {
       ir::ScopeGuard scope(b, "attn");
       ValueId h = norm(f, x, l + "ln_1");
-      ValueId q = linear(h, l + "attn.c_attn.q"), k = linear(h, l + "attn.c_attn.k"), v = linear(h, l + "attn.c_attn.v");
+      ValueId q = linear(h, l + "attn.c_attn.q"), k = linear(h, l + "attn.c_attn.k"),
+              v = linear(h, l + "attn.c_attn.v");
       ValueId o = nn::attend(b, f.attention, q, k, v, scale, "cache." + std::to_string(i));
       x = ops::add(b, x, linear(o, l + "attn.c_proj"));
     }
@@ -117,7 +125,8 @@ ValueId final_norm(const Forward& f, ValueId x) {
 }  // namespace
 
 const FamilyDef& gpt2_family() {
-  static const FamilyDef def{family_parameters, blocks, final_norm, "lm_head.weight", "transformer.wte.weight"};
+  static const FamilyDef def{family_parameters, blocks, final_norm, "lm_head.weight",
+                             "transformer.wte.weight"};
   return def;
 }
 

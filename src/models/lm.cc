@@ -34,7 +34,8 @@ ValueId Weights::maybe(const std::string& name) const {
   return it == values_.end() ? ir::kNoValue : it->second;
 }
 
-Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::vector<int64_t> shape, Init init, bool bias) {
+Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::vector<int64_t> shape,
+                    Init init, bool bias) {
   Parameter p;
   p.name = name;
   p.tensor = std::move(name);
@@ -67,7 +68,8 @@ bool ignorable_tensor(const io::ModelConfig& config, const std::string& name) {
 namespace {
 
 // [.., model] x head -> [.., vocab] in f32.
-ValueId logits_of(Builder& b, const FamilyDef& def, const Weights& weights, const io::ModelConfig& config, ValueId x) {
+ValueId logits_of(Builder& b, const FamilyDef& def, const Weights& weights, const io::ModelConfig& config,
+                  ValueId x) {
   ir::ScopeGuard scope(b, "head");
   AxisList out;
   for (const ir::Dim& d : b.type(x).dims)
@@ -115,7 +117,8 @@ Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape) {
   f.attention.pos = positions;
   f.attention.slot = b.input("slots", tokens);
   f.attention.seq = b.input("seqs", tokens);
-  f.attention.table = b.input("tables", Type(DType::i32, {{"seqs", shape.seqs, true}, {"seq_blocks", shape.seq_blocks}}));
+  f.attention.table =
+      b.input("tables", Type(DType::i32, {{"seqs", shape.seqs, true}, {"seq_blocks", shape.seq_blocks}}));
   f.attention.blocks = shape.blocks;
   f.attention.block = shape.block;
   f.attention.cache_dtype = shape.cache;

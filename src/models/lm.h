@@ -1,7 +1,9 @@
-// Language models: from a config to graphs, and to the list of parameters with their names in Hugging Face files.
+// Language models: from a config to graphs, and to the list of parameters with their names in Hugging Face
+// files.
 //
-// One file per family (gpt2.cc, llama.cc) builds the transformer; this one adds inputs, the loss and the head. Graphs
-// that train and graphs that serve name their parameters alike, so a StateStore may hold one for both.
+// One file per family (gpt2.cc, llama.cc) builds the transformer; this one adds inputs, the loss and the
+// head. Graphs that train and graphs that serve name their parameters alike, so a StateStore may hold one for
+// both.
 #pragma once
 
 #include <string>
@@ -12,8 +14,8 @@
 
 namespace hoist::models {
 
-// How a fresh parameter is drawn (nanoGPT's and Hugging Face's convention: N(0, initializer_range), projections back
-// into the residual stream scaled by 1/sqrt(2 layers)).
+// How a fresh parameter is drawn (nanoGPT's and Hugging Face's convention: N(0, initializer_range),
+// projections back into the residual stream scaled by 1/sqrt(2 layers)).
 struct Init {
   enum class Kind { kNormal, kOnes, kZeros } kind = Kind::kNormal;
   double std = 0.02;
@@ -21,41 +23,45 @@ struct Init {
 
 // One state of Role::kParameter, and the part of a checkpoint tensor that it is.
 struct Parameter {
-  std::string name;           // the state's name
-  ir::Type type;              // named axes, row-major as stored
-  std::string tensor;         // the checkpoint's name for the tensor it is (part of)
-  std::vector<int64_t> shape; // the checkpoint tensor's whole shape
-  // The tensor is cut along its last dimension into parts; this one starts at `offset` (GPT-2's joined q, k, v).
+  std::string name;            // the state's name
+  ir::Type type;               // named axes, row-major as stored
+  std::string tensor;          // the checkpoint's name for the tensor it is (part of)
+  std::vector<int64_t> shape;  // the checkpoint tensor's whole shape
+  // The tensor is cut along its last dimension into parts; this one starts at `offset` (GPT-2's joined q, k,
+  // v).
   int64_t offset = 0;
   bool whole = true;
   bool bias = false;
   Init init;
 };
 
-// In order of declaration: layer by layer. `dtype` is the storage of matrices; `norms` that of norm weights and biases.
+// In order of declaration: layer by layer. `dtype` is the storage of matrices; `norms` that of norm weights
+// and biases.
 std::vector<Parameter> parameters(const io::ModelConfig& config, DType dtype, DType norms);
 
-// Tensor names in a checkpoint that carry no weights of ours (causal-mask buffers, cached rope tables, a tied head).
+// Tensor names in a checkpoint that carry no weights of ours (causal-mask buffers, cached rope tables, a tied
+// head).
 bool ignorable_tensor(const io::ModelConfig& config, const std::string& name);
 
 struct TrainShape {
   int64_t batch = 1, seq = 1;
-  DType dtype = DType::f32;   // of parameters and activations
-  bool train_biases = true;   // false: biases exist, zero, and stay so (nanoGPT's bias=False)
+  DType dtype = DType::f32;  // of parameters and activations
+  bool train_biases = true;  // false: biases exist, zero, and stay so (nanoGPT's bias=False)
 };
 // Inputs: ids, targets i32[batch, seq] (a negative target does not count).
 // Outputs: loss_sum, weight_sum f32[]; with `logits`, also logits f32[batch, seq, vocab].
 ir::Graph train_graph(const io::ModelConfig& config, const TrainShape& shape, bool logits = false);
 
 struct ServeShape {
-  int64_t tokens = 256, seqs = 16, rows = 16;     // capacities of the live axes
-  int64_t blocks = 64, block = 16;                // KV pool per layer
-  int64_t seq_blocks = 16;                        // longest sequence, in blocks
-  DType dtype = DType::f32;                       // storage of matrices; activations are f32
+  int64_t tokens = 256, seqs = 16, rows = 16;  // capacities of the live axes
+  int64_t blocks = 64, block = 16;             // KV pool per layer
+  int64_t seq_blocks = 16;                     // longest sequence, in blocks
+  DType dtype = DType::f32;                    // storage of matrices; activations are f32
   DType cache = DType::f32;
 };
-// One flat, ragged batch. Inputs, i32: ids, positions, slots, seqs [tokens?]; tables [seqs?, seq_blocks]; rows [rows?]:
-// which tokens' logits are wanted. Output: logits f32[rows?, vocab]. States: parameters and "cache.<layer>.{k,v}".
+// One flat, ragged batch. Inputs, i32: ids, positions, slots, seqs [tokens?]; tables [seqs?, seq_blocks];
+// rows [rows?]: which tokens' logits are wanted. Output: logits f32[rows?, vocab]. States: parameters and
+// "cache.<layer>.{k,v}".
 ir::Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape);
 
 // Parameters of the model, counted once when tied.

@@ -33,7 +33,8 @@ ValueId activate(Builder& b, ValueId x, Activation activation) {
 
 ValueId gated_mlp(Builder& b, ValueId x, const GatedMlpWeights& w, Activation activation) {
   ValueId gate = linear(b, x, w.gate, w.gate_bias), up = linear(b, x, w.up, w.up_bias);
-  ValueId h = activation == Activation::kSilu ? ops::swiglu(b, gate, up) : ops::mul(b, activate(b, gate, activation), up);
+  ValueId h = activation == Activation::kSilu ? ops::swiglu(b, gate, up)
+                                              : ops::mul(b, activate(b, gate, activation), up);
   return linear(b, h, w.down, w.down_bias);
 }
 
@@ -46,8 +47,9 @@ ValueId attend(Builder& b, const AttentionContext& c, ValueId q, ValueId k, Valu
     attrs.window = c.window;
     attrs.scale = scale;
     AxisList seq{"seq"}, keys{"keys"};
-    return ops::attention(b, {q, ops::rename(b, k, seq, keys), ops::rename(b, v, seq, keys), c.pos,
-                              ops::rename(b, c.pos, seq, keys)},
+    return ops::attention(b,
+                          {q, ops::rename(b, k, seq, keys), ops::rename(b, v, seq, keys), c.pos,
+                           ops::rename(b, c.pos, seq, keys)},
                           attrs)
         .o;
   }

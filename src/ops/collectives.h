@@ -60,7 +60,8 @@ struct AllToAllAttrs {
 
 // x -> the combination of every rank's x.
 ir::ValueId all_reduce(ir::Builder& b, ir::ValueId x, const AllReduceAttrs& attrs);
-// x[.., axis = n, ..] -> [.., axis = n * ranks, ..]; an x without the axis gets it, outermost: [axis = ranks, ..]
+// x[.., axis = n, ..] -> [.., axis = n * ranks, ..]; an x without the axis gets it, outermost: [axis = ranks,
+// ..]
 ir::ValueId all_gather(ir::Builder& b, ir::ValueId x, const GatherAttrs& attrs);
 // x[.., axis = n, ..] -> [.., axis = n / ranks, ..]: this rank's piece of the combination. ranks divides n.
 ir::ValueId reduce_scatter(ir::Builder& b, ir::ValueId x, const ReduceScatterAttrs& attrs);

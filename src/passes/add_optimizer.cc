@@ -35,7 +35,8 @@ const OptimizerSpec::Group& group_of(const OptimizerSpec& spec, const ir::State&
   throw_invalid("optimizer: no parameter group matches '" + state.name + "'");
 }
 
-void apply(Builder& b, const std::vector<Target>& targets, ValueId loss_sum, ValueId weight_sum, const OptimizerSpec& spec) {
+void apply(Builder& b, const std::vector<Target>& targets, ValueId loss_sum, ValueId weight_sum,
+           const OptimizerSpec& spec) {
   b.set_scope(Symbol("optimizer"));
   const Type scalar(DType::f32, {});
   ValueId lr = b.input("lr", scalar), step = b.input("step", scalar);
@@ -93,7 +94,8 @@ ValueId output_value(const Graph& g, std::string_view name) {
 void drop_consumed_outputs(Graph& g) {
   std::vector<ir::Output> kept;
   for (ir::Output& o : g.outputs)
-    if (!o.name.starts_with("grad.") && o.name != kLossSum && o.name != kWeightSum) kept.push_back(std::move(o));
+    if (!o.name.starts_with("grad.") && o.name != kLossSum && o.name != kWeightSum)
+      kept.push_back(std::move(o));
   g.outputs = std::move(kept);
 }
 
@@ -101,7 +103,8 @@ std::vector<Target> targets_of(const Graph& g) {
   std::vector<Target> targets;
   for (size_t i = 0; i < g.states.size(); ++i)
     if (g.states[i].wants_grad)
-      targets.push_back({static_cast<int>(i), g.states[i].value, output_value(g, grad_name(g.states[i].name))});
+      targets.push_back(
+          {static_cast<int>(i), g.states[i].value, output_value(g, grad_name(g.states[i].name))});
   if (targets.empty()) throw_invalid("optimizer: no state wants a gradient");
   return targets;
 }
@@ -134,7 +137,8 @@ Graph accumulate_gradients(const Graph& graph) {
     ValueId acc = b.state(name, b.type(x), Role::kAccumulator);
     b.update(name, ops::add(b, acc, x));
   };
-  for (const Target& t : targets) add_into(accumulator_name(g.states[static_cast<size_t>(t.state)].name), t.grad);
+  for (const Target& t : targets)
+    add_into(accumulator_name(g.states[static_cast<size_t>(t.state)].name), t.grad);
   add_into(accumulator_name(kLossSum), loss_sum);
   add_into(accumulator_name(kWeightSum), weight_sum);
   return g;

@@ -73,7 +73,8 @@ Graph autodiff(const Graph& input, std::string_view loss) {
   Graph g = input;
   while (true) {
     std::vector<uint8_t> reach = reachable(g);
-    bool any = std::any_of(g.nodes.begin(), g.nodes.end(), [&](const Node& n) { return needs_decomposition(g, reach, n); });
+    bool any = std::any_of(g.nodes.begin(), g.nodes.end(),
+                           [&](const Node& n) { return needs_decomposition(g, reach, n); });
     if (!any) break;
     g = decompose_if(g, [&](const Node& n) { return needs_decomposition(g, reach, n); });
   }
@@ -81,7 +82,8 @@ Graph autodiff(const Graph& input, std::string_view loss) {
   if (out < 0) throw_invalid("autodiff: no output named '" + std::string(loss) + "'");
   const ValueId root = g.outputs[out].value;
   if (g.type(root).rank() != 0 || !is_float(g.type(root).dtype))
-    throw_invalid("autodiff: output '" + std::string(loss) + "' is " + to_string(g.type(root)) + ", expected a float scalar");
+    throw_invalid("autodiff: output '" + std::string(loss) + "' is " + to_string(g.type(root)) +
+                  ", expected a float scalar");
 
   const std::vector<uint8_t> reach = reachable(g);
   const std::vector<DType> dtypes = gradient_dtypes(g);
@@ -100,7 +102,9 @@ Graph autodiff(const Graph& input, std::string_view loss) {
       dresults.push_back(grad[node.first_result + r]);
       any |= dresults.back() != kNoValue;
     }
-    if (!any || !std::any_of(node.operands.begin(), node.operands.end(), [&](ValueId v) { return reach[v] != 0; })) continue;
+    if (!any ||
+        !std::any_of(node.operands.begin(), node.operands.end(), [&](ValueId v) { return reach[v] != 0; }))
+      continue;
     if (!node.op->gradient) {
       if (node.op->no_gradient) continue;  // piecewise constant or integer: nothing flows
       throw_invalid(std::string(node.op->name) + ": no gradient");
@@ -119,8 +123,9 @@ Graph autodiff(const Graph& input, std::string_view loss) {
     for (size_t k = 0; k < node.operands.size(); ++k) {
       ValueId v = node.operands[k], d = context.doperands[k];
       if (!wanted[k] || d == kNoValue) continue;
-      HOIST_CHECK(g.type(d).dims == g.type(v).dims, std::string(node.op->name) + ": gradient of operand " + std::to_string(k) +
-                                                        " has type " + to_string(g.type(d)) + ", expected " + to_string(g.type(v)));
+      HOIST_CHECK(g.type(d).dims == g.type(v).dims,
+                  std::string(node.op->name) + ": gradient of operand " + std::to_string(k) + " has type " +
+                      to_string(g.type(d)) + ", expected " + to_string(g.type(v)));
       if (grad[v] == kNoValue) {
         grad[v] = d;
       } else {

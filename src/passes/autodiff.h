@@ -1,7 +1,7 @@
 // autodiff: reverse-mode differentiation of a whole graph.
 //
-// Adds, for every state that wants a gradient, an output "grad.<state>" holding d(loss)/d(state), where `loss` is a
-// scalar output. Ops without a gradient are decomposed first. Gradients of 16-bit states are f32.
+// Adds, for every state that wants a gradient, an output "grad.<state>" holding d(loss)/d(state), where
+// `loss` is a scalar output. Ops without a gradient are decomposed first. Gradients of 16-bit states are f32.
 #pragma once
 
 #include "ir/graph.h"

@@ -25,8 +25,8 @@ std::vector<uint8_t> live_nodes(const Graph& g) {
   return live;
 }
 
-// Values that an in-place op overwrites, by whatever name: a node that makes one is not equal to its twin, nor is a copy
-// of one its original.
+// Values that an in-place op overwrites, by whatever name: a node that makes one is not equal to its twin,
+// nor is a copy of one its original.
 std::vector<uint8_t> overwritten(const Graph& g) {
   std::vector<ValueId> root(g.values.size());  // of a chain of views: the storage they name
   for (size_t v = 0; v < root.size(); ++v) root[v] = static_cast<ValueId>(v);
@@ -65,8 +65,8 @@ Graph cleanup(const Graph& graph) {
       rewriter.set(node.first_result, rewriter.map(node.operands[0]));
       continue;
     }
-    // Collectives must run as often on every rank as written; in-place ops are effects. Constants are cheap to
-    // make again and dear to keep alive across a whole step.
+    // Collectives must run as often on every rank as written; in-place ops are effects. Constants are cheap
+    // to make again and dear to keep alive across a whole step.
     if (!node.op->in_place.empty() || node.op->collective || node.operands.empty() || makes_taken) {
       rewriter.copy(node);
       continue;

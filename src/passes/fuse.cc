@@ -20,7 +20,8 @@ struct Fuser {
   ir::Rewriter rewriter;
   std::vector<int> uses;
 
-  Fuser(const Graph& graph, const KernelOracle& o) : g(graph), oracle(o), rewriter(graph), uses(graph.values.size(), 0) {
+  Fuser(const Graph& graph, const KernelOracle& o)
+      : g(graph), oracle(o), rewriter(graph), uses(graph.values.size(), 0) {
     for (const Node& n : g.nodes)
       for (ValueId v : n.operands) ++uses[v];
     for (const ir::Output& out : g.outputs) ++uses[out.value];
@@ -47,7 +48,8 @@ struct Fuser {
     } else if (node.op == &ops::kAffine) {
       if (const Node* inner = only_use(node.operands[0], ops::kAffine)) {
         const auto &o = node.attrs.as<ops::AffineAttrs>(), &i = inner->attrs.as<ops::AffineAttrs>();
-        return ops::affine(b, rewriter.map(inner->operands[0]), o.scale * i.scale, o.scale * i.shift + o.shift);
+        return ops::affine(b, rewriter.map(inner->operands[0]), o.scale * i.scale,
+                           o.scale * i.shift + o.shift);
       }
     } else if (node.op == &ops::kCast) {
       if (const Node* inner = only_use(node.operands[0], ops::kCast)) {

@@ -7,7 +7,8 @@
 
 namespace hoist::passes {
 
-// mul(silu(g), u) -> swiglu(g, u);  affine(affine(x)) -> affine(x);  cast(cast(x)) through a wider type -> cast(x).
+// mul(silu(g), u) -> swiglu(g, u);  affine(affine(x)) -> affine(x);  cast(cast(x)) through a wider type ->
+// cast(x).
 ir::Graph fuse(const ir::Graph& graph, const KernelOracle& oracle);
 
 }  // namespace hoist::passes

@@ -23,7 +23,11 @@ namespace {
 class Partitioner {
  public:
   Partitioner(const Graph& graph, const Strategy& strategy, int rank)
-      : from_(graph), strategy_(strategy), coords_(strategy.coordinates(rank)), b_(to_), local_(graph.values.size(), -1),
+      : from_(graph),
+        strategy_(strategy),
+        coords_(strategy.coordinates(rank)),
+        b_(to_),
+        local_(graph.values.size(), -1),
         sharding_(graph.values.size()) {}
 
   Partitioned run() {
@@ -84,8 +88,9 @@ class Partitioner {
   void sources() {
     size_t input = 0, state = 0;
     while (input < from_.inputs.size() || state < from_.states.size()) {
-      bool take_input = state == from_.states.size() || (input < from_.inputs.size() &&
-                                                         from_.inputs[input].value < from_.states[state].value);
+      bool take_input =
+          state == from_.states.size() ||
+          (input < from_.inputs.size() && from_.inputs[input].value < from_.states[state].value);
       if (take_input) {
         const ir::Input& i = from_.inputs[input++];
         sharding_[i.value] = declared(from_.type(i.value), i.name, "activation");
@@ -93,7 +98,8 @@ class Partitioner {
       } else {
         const ir::State& s = from_.states[state++];
         sharding_[s.value] = declared(from_.type(s.value), s.name, "parameter");
-        local_[s.value] = b_.state(s.name, local_type(from_.type(s.value), sharding_[s.value]), s.role, s.wants_grad, s.tier);
+        local_[s.value] = b_.state(s.name, local_type(from_.type(s.value), sharding_[s.value]), s.role,
+                                   s.wants_grad, s.tier);
       }
     }
   }
@@ -124,13 +130,14 @@ class Partitioner {
     return true;
   }
 
-  static Sharding sharding_for(const Type& type, const std::vector<AxisRule>& rules, const std::vector<int>& mesh,
-                               size_t index, bool operand) {
+  static Sharding sharding_for(const Type& type, const std::vector<AxisRule>& rules,
+                               const std::vector<int>& mesh, size_t index, bool operand) {
     Sharding s;
     for (int i = 0; i < type.rank(); ++i) s.push_back(-1);
     for (size_t a = 0; a < rules.size(); ++a) {
       if (mesh[a] < 0) continue;
-      int dim = operand ? rules[a].operand_dim[static_cast<int>(index)] : rules[a].result_dim[static_cast<int>(index)];
+      int dim = operand ? rules[a].operand_dim[static_cast<int>(index)]
+                        : rules[a].result_dim[static_cast<int>(index)];
       if (dim >= 0) s[dim] = static_cast<int8_t>(mesh[a]);
     }
     return s;
@@ -185,7 +192,8 @@ class Partitioner {
     for (int r = 0; r < node.num_results; ++r) {
       ValueId old = node.first_result + r;
       local_[old] = results[static_cast<size_t>(r)];
-      sharding_[old] = sharding_for(types.results[static_cast<size_t>(r)], rules, mesh, static_cast<size_t>(r), false);
+      sharding_[old] =
+          sharding_for(types.results[static_cast<size_t>(r)], rules, mesh, static_cast<size_t>(r), false);
     }
   }
 
@@ -249,7 +257,8 @@ Box shard_box(const Type& whole, const Sharding& sharding, const Strategy& strat
   Box box;
   for (int i = 0; i < whole.rank(); ++i) {
     int m = sharding[i];
-    int64_t length = m < 0 ? whole.dims[i].size : whole.dims[i].size / strategy.mesh[static_cast<size_t>(m)].size;
+    int64_t length =
+        m < 0 ? whole.dims[i].size : whole.dims[i].size / strategy.mesh[static_cast<size_t>(m)].size;
     box.length.push_back(length);
     box.offset.push_back(m < 0 ? 0 : length * coords[static_cast<size_t>(m)]);
   }

@@ -1,8 +1,9 @@
-// partition: the program of one rank. Every value gets a sharding from the strategy's rules and the ops' axis rules;
-// local shapes, collectives and bases follow. It knows no op by name (Shardy's factors are the model: sharding is
-// stated per op as axis rules, and this pass reads only those).
+// partition: the program of one rank. Every value gets a sharding from the strategy's rules and the ops' axis
+// rules; local shapes, collectives and bases follow. It knows no op by name (Shardy's factors are the model:
+// sharding is stated per op as axis rules, and this pass reads only those).
 //
-// Values are kept fully reduced: an axis merged across ranks is combined right after the op. Outputs are replicated.
+// Values are kept fully reduced: an axis merged across ranks is combined right after the op. Outputs are
+// replicated.
 #pragma once
 
 #include "ir/graph.h"
@@ -14,9 +15,9 @@ namespace hoist::passes {
 using Sharding = InlineVec<int8_t, 8>;
 
 struct Partitioned {
-  ir::Graph graph;                // Stage::kLocal
-  std::vector<Sharding> inputs;   // per graph input
-  std::vector<Sharding> states;   // per graph state
+  ir::Graph graph;               // Stage::kLocal
+  std::vector<Sharding> inputs;  // per graph input
+  std::vector<Sharding> states;  // per graph state
 };
 
 // The part of a whole tensor that a rank holds: per dimension an offset and a length.

@@ -24,7 +24,8 @@ void dump(const std::string& dir, size_t index, const std::string& name, const i
 }  // namespace
 
 ir::Graph PassRunner::run(const std::string& name, ir::Graph graph, ir::Stage stage,
-                          FunctionRef<ir::Graph(const ir::Graph&)> pass, bool optional, const KernelOracle* oracle) {
+                          FunctionRef<ir::Graph(const ir::Graph&)> pass, bool optional,
+                          const KernelOracle* oracle) {
   PassReport report;
   report.name = name;
   report.nodes_before = static_cast<int>(graph.nodes.size());

@@ -1,5 +1,6 @@
-// Passes: each is one function from graph to graph in its own pair of files. PassRunner is the one wrapper around
-// them: it times, verifies, can skip and can dump each. The list of passes, in order, is passes/pipeline.cc.
+// Passes: each is one function from graph to graph in its own pair of files. PassRunner is the one wrapper
+// around them: it times, verifies, can skip and can dump each. The list of passes, in order, is
+// passes/pipeline.cc.
 #pragma once
 
 #include <string>
@@ -35,8 +36,9 @@ class PassRunner {
   explicit PassRunner(const PassOptions& options) : options_(options) {}
 
   // Runs `pass` on `graph` and verifies the result at `stage`. An `optional` pass may be skipped by name.
-  ir::Graph run(const std::string& name, ir::Graph graph, ir::Stage stage, FunctionRef<ir::Graph(const ir::Graph&)> pass,
-                bool optional = false, const KernelOracle* oracle = nullptr);
+  ir::Graph run(const std::string& name, ir::Graph graph, ir::Stage stage,
+                FunctionRef<ir::Graph(const ir::Graph&)> pass, bool optional = false,
+                const KernelOracle* oracle = nullptr);
   const std::vector<PassReport>& reports() const { return reports_; }
 
  private:

@@ -16,15 +16,17 @@ struct TrainGraphs {
   ir::Graph accumulate, apply;
 };
 
-// From a loss graph (outputs "loss_sum", "weight_sum") to the whole program of a training step. Stage::kGlobal.
-TrainGraphs training_passes(const ir::Graph& model, const OptimizerSpec& spec, int microbatches, PassRunner& runner);
+// From a loss graph (outputs "loss_sum", "weight_sum") to the whole program of a training step.
+// Stage::kGlobal.
+TrainGraphs training_passes(const ir::Graph& model, const OptimizerSpec& spec, int microbatches,
+                            PassRunner& runner);
 
 // From a global graph to what one rank's backend can run. Stage::kLowered.
 struct LocalProgram {
   ir::Graph graph;
   std::vector<Sharding> inputs, states;
 };
-LocalProgram local_passes(const ir::Graph& global, const Strategy& strategy, int rank, const KernelOracle& oracle,
-                          PassRunner& runner);
+LocalProgram local_passes(const ir::Graph& global, const Strategy& strategy, int rank,
+                          const KernelOracle& oracle, PassRunner& runner);
 
 }  // namespace hoist::passes

@@ -36,8 +36,8 @@ std::string print(const Strategy& s) {
   for (const MeshDim& d : s.mesh)
     out += "\n[[mesh]]\nname = \"" + d.name.str() + "\"\nsize = " + std::to_string(d.size) + "\n";
   for (const ShardRule& r : s.rules)
-    out += "\n[[shard]]\naxis = \"" + r.axis.str() + "\"\nmesh = \"" + r.mesh.str() + "\"\nscope = \"" + r.scope +
-           "\"\nrole = \"" + r.role.str() + "\"\n";
+    out += "\n[[shard]]\naxis = \"" + r.axis.str() + "\"\nmesh = \"" + r.mesh.str() + "\"\nscope = \"" +
+           r.scope + "\"\nrole = \"" + r.role.str() + "\"\n";
   return out;
 }
 
@@ -61,7 +61,8 @@ struct Reader {
     if (!node) return fallback;
     auto v = node->value_exact<int64_t>();
     if (!v || *v < low || *v > high)
-      fail(node, std::string(key) + ": expected an integer in " + std::to_string(low) + ".." + std::to_string(high));
+      fail(node, std::string(key) + ": expected an integer in " + std::to_string(low) + ".." +
+                     std::to_string(high));
     return static_cast<int>(*v);
   }
   std::string text(const toml::table& table, const char* key, const char* fallback) const {
@@ -101,7 +102,8 @@ Strategy parse_strategy(std::string_view text, const std::string& source) {
   read.only(root, {"microbatches", "precision", "mesh", "shard"});
   s.microbatches = read.integer(root, "microbatches", 1, 1, 1 << 20);
   auto precision = dtype_from_name(read.text(root, "precision", "f32"));
-  if (precision != DType::f32 && precision != DType::bf16) read.fail(root.get("precision"), "precision: expected f32 or bf16");
+  if (precision != DType::f32 && precision != DType::bf16)
+    read.fail(root.get("precision"), "precision: expected f32 or bf16");
   s.precision = *precision;
   read.each(root, "mesh", [&](const toml::table& t) {
     read.only(t, {"name", "size"});
@@ -109,14 +111,13 @@ Strategy parse_strategy(std::string_view text, const std::string& source) {
     if (s.find_mesh(d.name) >= 0) read.fail(&t, "mesh dimension '" + d.name.str() + "' appears twice");
     // Shardings keep the number of a mesh dimension in a byte, and ranks are counted in an int.
     if (s.mesh.size() == 16) read.fail(&t, "mesh: expected at most 16 dimensions");
-    if (int64_t{s.ranks()} * d.size > 1 << 20)
-      read.fail(&t, "mesh: found more than 1048576 ranks in all");
+    if (int64_t{s.ranks()} * d.size > 1 << 20) read.fail(&t, "mesh: found more than 1048576 ranks in all");
     s.mesh.push_back(d);
   });
   read.each(root, "shard", [&](const toml::table& t) {
     read.only(t, {"axis", "mesh", "scope", "role"});
-    ShardRule r{Symbol(read.text(t, "axis", nullptr)), Symbol(read.text(t, "mesh", nullptr)), read.text(t, "scope", ""),
-                Symbol(read.text(t, "role", "any"))};
+    ShardRule r{Symbol(read.text(t, "axis", nullptr)), Symbol(read.text(t, "mesh", nullptr)),
+                read.text(t, "scope", ""), Symbol(read.text(t, "role", "any"))};
     if (s.find_mesh(r.mesh) < 0) read.fail(t.get("mesh"), "no mesh dimension named '" + r.mesh.str() + "'");
     if (r.role.name() != "any" && r.role.name() != "parameter" && r.role.name() != "activation")
       read.fail(t.get("role"), "role: expected any, parameter or activation");

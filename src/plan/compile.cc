@@ -13,12 +13,15 @@ using ir::ValueId;
 
 namespace {
 
-// Which storage each value lives in. Views and in-place results share their operand's; an elementwise result may take
-// over an operand that dies there; an update may be written straight into its state.
+// Which storage each value lives in. Views and in-place results share their operand's; an elementwise result
+// may take over an operand that dies there; an update may be written straight into its state.
 class StorageMap {
  public:
   explicit StorageMap(const Graph& g)
-      : g_(g), storage_(g.values.size(), -1), last_read_(g.values.size(), -1), written_through_(g.values.size(), 0) {
+      : g_(g),
+        storage_(g.values.size(), -1),
+        last_read_(g.values.size(), -1),
+        written_through_(g.values.size(), 0) {
     for (const ir::State& s : g.states) source(s.value);
     for (const ir::Input& i : g.inputs) source(i.value);
     for (size_t n = 0; n < g.nodes.size(); ++n)
@@ -29,7 +32,8 @@ class StorageMap {
     // A view keeps its operand alive.
     for (size_t n = g.nodes.size(); n-- > 0;) {
       const Node& node = g.nodes[n];
-      if (node.op->view) last_read_[node.operands[0]] = std::max(last_read_[node.operands[0]], last_read_[node.first_result]);
+      if (node.op->view)
+        last_read_[node.operands[0]] = std::max(last_read_[node.operands[0]], last_read_[node.first_result]);
     }
     for (const ir::Update& u : g.updates) {
       const ValueId state = g.states[static_cast<size_t>(u.state)].value;
@@ -43,8 +47,8 @@ class StorageMap {
   std::vector<Storage> storages;
   // Storage number -> the state or input it is, or kNoValue for arena storage.
   std::vector<ValueId> owner;
-  // (result, operand index) of in-place ops on what they may not overwrite: the operand is copied to the result's
-  // storage first.
+  // (result, operand index) of in-place ops on what they may not overwrite: the operand is copied to the
+  // result's storage first.
   std::vector<std::pair<ValueId, int>> copied_operands;
   int fresh(int64_t bytes, ValueId source) {
     storages.push_back({bytes, 0, 0});
@@ -86,7 +90,8 @@ class StorageMap {
     if (r < node.op->in_place.size() && node.op->in_place[r] >= 0) return;  // lives where its operand does
     int last = last_read_[state];
     bool reads_here = std::find(node.operands.begin(), node.operands.end(), state) != node.operands.end();
-    if (last < producer || (last == producer && reads_here && node.op->elementwise)) direct_.push_back({u.value, state});
+    if (last < producer || (last == producer && reads_here && node.op->elementwise))
+      direct_.push_back({u.value, state});
   }
 
   void place(int n) {
@@ -143,7 +148,8 @@ class StorageMap {
 
   const Graph& g_;
   std::vector<int> storage_;
-  std::vector<int> last_read_;  // node number of a value's last reader; nodes.size() if read at the end; -1 never
+  std::vector<int>
+      last_read_;  // node number of a value's last reader; nodes.size() if read at the end; -1 never
   std::vector<uint8_t> written_through_;  // of a state's source value: in-place ops make its update of it
   std::vector<std::pair<ValueId, ValueId>> direct_;
 };
@@ -222,8 +228,8 @@ Plan compile(const Graph& g, const kernels::KernelTable& table, const CompileOpt
     }
     plan.instructions.push_back(std::move(ins));
   }
-  // Updates that could not be written in place are copied once everything has been read. What still needs a state
-  // that is about to be overwritten - an output, another state - is moved aside before.
+  // Updates that could not be written in place are copied once everything has been read. What still needs a
+  // state that is about to be overwritten - an output, another state - is moved aside before.
   std::vector<std::pair<Tensor, Tensor>> late;
   for (const ir::Update& u : g.updates) {
     Tensor from = tensor(u.value), to = from;

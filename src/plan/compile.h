@@ -13,7 +13,8 @@ struct CompileOptions {
   bool reuse_memory = true;  // off: every value has its own storage (debugging)
 };
 
-// `graph` is at Stage::kLowered. Deterministic: the same graph, table and options give the same plan everywhere.
+// `graph` is at Stage::kLowered. Deterministic: the same graph, table and options give the same plan
+// everywhere.
 Plan compile(const ir::Graph& graph, const kernels::KernelTable& table, const CompileOptions& options);
 
 // ---- the steps, for tests ----

@@ -1,8 +1,9 @@
 // Plan: a linear program over storage, ready to run without decisions.
 //
-// An instruction is one kernel (or collective) call on operands that live at fixed offsets of an arena, of a state,
-// or of a caller's input. Runs of instructions that repeat with constant steps of their offsets (identical layers,
-// micro-batches) are rolled into `repeat` blocks. A plan is its own access trace: peak memory is read off it.
+// An instruction is one kernel (or collective) call on operands that live at fixed offsets of an arena, of a
+// state, or of a caller's input. Runs of instructions that repeat with constant steps of their offsets
+// (identical layers, micro-batches) are rolled into `repeat` blocks. A plan is its own access trace: peak
+// memory is read off it.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +20,10 @@ enum class Space : uint8_t { kArena, kState, kInput };
 // Where a tensor lives. In a repeat block, iteration i adds i * step (bytes in the arena, indices of states).
 struct Ref {
   Space space = Space::kArena;
-  int32_t index = 0;      // state or input number; 0 for the arena
-  int64_t offset = 0;     // bytes into it
-  int64_t step = 0;       // arena: bytes per iteration
-  int32_t index_step = 0; // states: numbers per iteration
+  int32_t index = 0;       // state or input number; 0 for the arena
+  int64_t offset = 0;      // bytes into it
+  int64_t step = 0;        // arena: bytes per iteration
+  int32_t index_step = 0;  // states: numbers per iteration
   friend bool operator==(const Ref&, const Ref&) = default;
 };
 
@@ -35,11 +36,11 @@ struct Instruction {
   const ir::OpDef* op = nullptr;
   ir::Attrs attrs;
   std::vector<Tensor> operands, results;
-  Ref workspace;                    // arena
+  Ref workspace;  // arena
   int64_t workspace_bytes = 0;
   const kernels::Kernel* kernel = nullptr;  // nullptr: a collective
   kernels::Prepared prepared;
-  Symbol scope;                     // of the first iteration
+  Symbol scope;  // of the first iteration
 };
 
 // Instructions [first, first + length) run `count` times.

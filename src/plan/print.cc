@@ -32,8 +32,9 @@ int64_t Plan::launches() const {
 }
 
 std::string print(const Plan& plan) {
-  std::string out = "plan \"" + plan.name + "\" graph=" + plan.graph_hash + " arena=" + std::to_string(plan.arena_bytes) +
-                    " states=" + std::to_string(plan.state_bytes()) + " launches=" + std::to_string(plan.launches()) + "\n";
+  std::string out =
+      "plan \"" + plan.name + "\" graph=" + plan.graph_hash + " arena=" + std::to_string(plan.arena_bytes) +
+      " states=" + std::to_string(plan.state_bytes()) + " launches=" + std::to_string(plan.launches()) + "\n";
   size_t next = 0;
   int inside = 0;
   for (size_t i = 0; i < plan.instructions.size(); ++i) {
@@ -54,7 +55,8 @@ std::string print(const Plan& plan) {
     out += ")";
     std::string attrs = ins.op ? ins.op->attrs->print(ins.attrs) : "";
     if (!attrs.empty()) out += " {" + attrs + "}";
-    if (ins.workspace_bytes) out += " workspace=" + ref(plan, ins.workspace) + ":" + std::to_string(ins.workspace_bytes);
+    if (ins.workspace_bytes)
+      out += " workspace=" + ref(plan, ins.workspace) + ":" + std::to_string(ins.workspace_bytes);
     if (!ins.scope.empty()) out += " @" + ins.scope.str();
     out += " : ";
     for (size_t r = 0; r < ins.results.size(); ++r) out += (r ? ", " : "") + to_string(ins.results[r].type);

@@ -19,9 +19,11 @@ bool same_shape(const Instruction& a, const Instruction& b) {
       a.op->attrs->print(a.attrs) != b.op->attrs->print(b.attrs))
     return false;
   for (size_t i = 0; i < a.operands.size(); ++i)
-    if (!(a.operands[i].type == b.operands[i].type) || a.operands[i].ref.space != b.operands[i].ref.space) return false;
+    if (!(a.operands[i].type == b.operands[i].type) || a.operands[i].ref.space != b.operands[i].ref.space)
+      return false;
   for (size_t i = 0; i < a.results.size(); ++i)
-    if (!(a.results[i].type == b.results[i].type) || a.results[i].ref.space != b.results[i].ref.space) return false;
+    if (!(a.results[i].type == b.results[i].type) || a.results[i].ref.space != b.results[i].ref.space)
+      return false;
   return true;
 }
 

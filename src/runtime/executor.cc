@@ -29,6 +29,15 @@ Executor::Executor(const plan::Plan& plan, const ExecutorContext& context) : pla
   for (const plan::OutputSlot& o : plan.outputs) output_slots_.push_back(make_slot(o.tensor));
   for (const plan::InputSlot& i : plan.inputs) make_slot({{}, i.type});  // registers their live axes
   scratch_.resize(most);
+  if (!context_.device.computes()) return;
+  int64_t sent = 0, received = 0;
+  for (const plan::Instruction& ins : plan.instructions) {
+    if (!ins.op || !ins.op->collective || ins.op == &ops::kAllReduce) continue;
+    if (ins.op != &ops::kAllGather) sent = std::max(sent, ins.operands[0].type.bytes());
+    if (ins.op != &ops::kReduceScatter) received = std::max(received, ins.results[0].type.bytes());
+  }
+  sent_.resize(static_cast<size_t>(sent));
+  received_.resize(static_cast<size_t>(received));
 }
 
 Executor::Slot Executor::make_slot(const plan::Tensor& tensor) {
@@ -45,7 +54,8 @@ Executor::Slot Executor::make_slot(const plan::Tensor& tensor) {
       lengths_.push_back({d.axis, d.size});
       capacities_.push_back(d.size);
     }
-    HOIST_CHECK(capacities_[static_cast<size_t>(slot.live)] == d.size, "live axis " + d.axis.str() + " has two capacities");
+    HOIST_CHECK(capacities_[static_cast<size_t>(slot.live)] == d.size,
+                "live axis " + d.axis.str() + " has two capacities");
   }
   return slot;
 }
@@ -62,7 +72,8 @@ void Executor::bind_input(std::string_view name, const void* data) {
 void Executor::set_length(ir::Axis axis, int64_t length) {
   for (size_t i = 0; i < lengths_.size(); ++i)
     if (lengths_[i].first == axis) {
-      HOIST_CHECK(length >= 0 && length <= capacities_[i], "length of live axis " + axis.str() + " is out of range");
+      HOIST_CHECK(length >= 0 && length <= capacities_[i],
+                  "length of live axis " + axis.str() + " is out of range");
       lengths_[i].second = length;
       return;
     }
@@ -81,7 +92,8 @@ std::byte* Executor::address(const plan::Ref& ref, int iteration) const {
 
 void Executor::run() {
   for (size_t i = 0; i < input_data_.size(); ++i)
-    HOIST_CHECK(input_data_[i] != nullptr, "input '" + plan_.inputs[i].name + "' of plan " + plan_.name + " is not bound");
+    HOIST_CHECK(input_data_[i] != nullptr,
+                "input '" + plan_.inputs[i].name + "' of plan " + plan_.name + " is not bound");
   for (Slot& s : slots_)
     if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
   for (Slot& s : output_slots_)
@@ -122,8 +134,12 @@ void Executor::launch(Call& call, int iteration) {
   const TensorView* results = operands + call.operands;
   if (ins.kernel) {
     std::byte* workspace = ins.workspace_bytes ? address(ins.workspace, iteration) : nullptr;
-    ins.kernel->run({ins.attrs, {operands, static_cast<size_t>(call.operands)}, {results, static_cast<size_t>(call.results)},
-                     ins.prepared, workspace, context_.pool});
+    ins.kernel->run({ins.attrs,
+                     {operands, static_cast<size_t>(call.operands)},
+                     {results, static_cast<size_t>(call.results)},
+                     ins.prepared,
+                     workspace,
+                     context_.pool});
   } else if (context_.device.computes()) {
     if (ins.op)
       collective(ins, operands, results);
@@ -132,13 +148,14 @@ void Executor::launch(Call& call, int iteration) {
                   static_cast<size_t>(operands[0].elements() * dtype_size(operands[0].dtype)));
   }
   if (context_.trace)
-    context_.trace->add(ins.op ? ins.op->name : "copy", ins.kernel ? ins.kernel->variant : "", ins.scope.name(), iteration, start);
+    context_.trace->add(ins.op ? ins.op->name : "copy", ins.kernel ? ins.kernel->variant : "",
+                        ins.scope.name(), iteration, start);
 }
 
 namespace {
 
-// Pieces of a collective lie along one axis; unless it is outermost they are strided, so they are moved through a
-// buffer in which they are contiguous: [outer, pieces, inner] <-> [pieces, outer, inner].
+// Pieces of a collective lie along one axis; unless it is outermost they are strided, so they are moved
+// through a buffer in which they are contiguous: [outer, pieces, inner] <-> [pieces, outer, inner].
 struct Pieces {
   int64_t outer = 1, inner = 1;  // inner: bytes of one piece's row
 };
@@ -146,12 +163,14 @@ struct Pieces {
 void to_pieces(const std::byte* from, std::byte* to, const Pieces& p, int64_t count) {
   for (int64_t o = 0; o < p.outer; ++o)
     for (int64_t c = 0; c < count; ++c)
-      std::memcpy(to + (c * p.outer + o) * p.inner, from + (o * count + c) * p.inner, static_cast<size_t>(p.inner));
+      std::memcpy(to + (c * p.outer + o) * p.inner, from + (o * count + c) * p.inner,
+                  static_cast<size_t>(p.inner));
 }
 void from_pieces(const std::byte* from, std::byte* to, const Pieces& p, int64_t count) {
   for (int64_t o = 0; o < p.outer; ++o)
     for (int64_t c = 0; c < count; ++c)
-      std::memcpy(to + (o * count + c) * p.inner, from + (c * p.outer + o) * p.inner, static_cast<size_t>(p.inner));
+      std::memcpy(to + (o * count + c) * p.inner, from + (c * p.outer + o) * p.inner,
+                  static_cast<size_t>(p.inner));
 }
 
 // Rows of `size` elements along `axis` of a tensor.
@@ -170,7 +189,8 @@ comm::Reduction reduction(Symbol monoid) {
 
 }  // namespace
 
-void Executor::collective(const plan::Instruction& ins, const TensorView* operands, const TensorView* results) {
+void Executor::collective(const plan::Instruction& ins, const TensorView* operands,
+                          const TensorView* results) {
   auto group = [&](Symbol mesh) -> comm::Group& {
     auto it = context_.groups.find(mesh.str());
     HOIST_CHECK(it != context_.groups.end(), "no ranks for mesh dimension " + mesh.str());
@@ -186,20 +206,21 @@ void Executor::collective(const plan::Instruction& ins, const TensorView* operan
     Pieces p;
     p.inner = in.bytes();
     if (in.has(a.axis)) p = pieces_along(in, a.axis, in.size_of(a.axis));
-    std::vector<std::byte> buffer(static_cast<size_t>(out.bytes()));
-    group(a.mesh).all_gather(x.data, buffer.data(), in.bytes());
-    from_pieces(buffer.data(), y.data, p, a.ranks);
+    group(a.mesh).all_gather(x.data, p.outer == 1 ? y.data : received_.data(), in.bytes());
+    if (p.outer > 1) from_pieces(received_.data(), y.data, p, a.ranks);
   } else if (ins.op == &ops::kReduceScatter) {
     const auto& a = ins.attrs.as<ops::ReduceScatterAttrs>();
-    std::vector<std::byte> buffer(static_cast<size_t>(in.bytes()));
-    to_pieces(x.data, buffer.data(), pieces_along(out, a.axis, out.size_of(a.axis)), a.ranks);
-    group(a.mesh).reduce_scatter(buffer.data(), y.data, out.elements(), out.dtype, reduction(a.monoid));
+    const Pieces p = pieces_along(out, a.axis, out.size_of(a.axis));
+    if (p.outer > 1) to_pieces(x.data, sent_.data(), p, a.ranks);
+    group(a.mesh).reduce_scatter(p.outer == 1 ? x.data : sent_.data(), y.data, out.elements(), out.dtype,
+                                 reduction(a.monoid));
   } else if (ins.op == &ops::kAllToAll) {
     const auto& a = ins.attrs.as<ops::AllToAllAttrs>();
-    std::vector<std::byte> send(static_cast<size_t>(in.bytes())), receive(static_cast<size_t>(out.bytes()));
-    to_pieces(x.data, send.data(), pieces_along(in, a.split_axis, in.size_of(a.split_axis) / a.ranks), a.ranks);
-    group(a.mesh).all_to_all(send.data(), receive.data(), in.bytes() / a.ranks);
-    from_pieces(receive.data(), y.data, pieces_along(out, a.concat_axis, out.size_of(a.concat_axis) / a.ranks), a.ranks);
+    to_pieces(x.data, sent_.data(), pieces_along(in, a.split_axis, in.size_of(a.split_axis) / a.ranks),
+              a.ranks);
+    group(a.mesh).all_to_all(sent_.data(), received_.data(), in.bytes() / a.ranks);
+    from_pieces(received_.data(), y.data,
+                pieces_along(out, a.concat_axis, out.size_of(a.concat_axis) / a.ranks), a.ranks);
   } else {
     HOIST_CHECK(false, "unknown collective " + std::string(ins.op->name));
   }

@@ -45,7 +45,8 @@ class Executor {
   // Runs the plan once. Kernels do not fail; a collective throws Error when another rank has failed.
   void run();
 
-  // An output of the last run, cut to its live length. Valid until the next run (of any plan on the same arena).
+  // An output of the last run, cut to its live length. Valid until the next run (of any plan on the same
+  // arena).
   kernels::TensorView output(std::string_view name) const;
   const plan::Plan& plan() const { return plan_; }
   const RunStats& stats() const { return stats_; }
@@ -54,8 +55,8 @@ class Executor {
  private:
   struct Slot {
     plan::Ref ref;
-    kernels::TensorView view;   // data filled per launch, dims[0] per run when live
-    int live = -1;              // index into lengths_
+    kernels::TensorView view;  // data filled per launch, dims[0] per run when live
+    int live = -1;             // index into lengths_
   };
   struct Call {
     const plan::Instruction* instruction;
@@ -64,7 +65,8 @@ class Executor {
   Slot make_slot(const plan::Tensor& tensor);
   std::byte* address(const plan::Ref& ref, int iteration) const;
   void launch(Call& call, int iteration);
-  void collective(const plan::Instruction& ins, const kernels::TensorView* operands, const kernels::TensorView* results);
+  void collective(const plan::Instruction& ins, const kernels::TensorView* operands,
+                  const kernels::TensorView* results);
 
   const plan::Plan& plan_;
   ExecutorContext context_;
@@ -77,6 +79,7 @@ class Executor {
   std::vector<Call> calls_;
   std::vector<Slot> output_slots_;
   std::vector<kernels::TensorView> scratch_;
+  std::vector<std::byte> sent_, received_;  // pieces of collectives, where they are strided in their tensors
   RunStats stats_;
 };
 

@@ -12,7 +12,8 @@ namespace hoist::runtime {
 // One backend and one set of options per cache. Not thread-safe.
 class PlanCache {
  public:
-  PlanCache(const kernels::KernelTable& table, const plan::BuildOptions& options) : table_(table), options_(options) {}
+  PlanCache(const kernels::KernelTable& table, const plan::BuildOptions& options)
+      : table_(table), options_(options) {}
 
   // The plan of `global` for this rank; built on first use. Valid while the cache lives.
   const plan::Built& get(const ir::Graph& global, const passes::Strategy& strategy = {}, int rank = 0);

@@ -17,8 +17,8 @@ void StateStore::declare(const plan::Plan& plan) {
     if (it == slots_.end()) {
       missing[s.role].push_back(&s);
     } else if (!(it->second.type == s.type)) {
-      throw_invalid("state '" + s.name + "': plan '" + plan.name + "' expects " + to_string(s.type) + ", but it exists as " +
-                    to_string(it->second.type));
+      throw_invalid("state '" + s.name + "': plan '" + plan.name + "' expects " + to_string(s.type) +
+                    ", but it exists as " + to_string(it->second.type));
     }
   }
   for (auto& [role, list] : missing) {
@@ -52,7 +52,8 @@ kernels::TensorView StateStore::view(const std::string& name) const {
 std::vector<std::string> StateStore::names() const {
   std::vector<std::string> out;
   for (auto& [name, slot] : slots_) out.push_back(name);
-  std::sort(out.begin(), out.end(), [&](auto& a, auto& b) { return slots_.at(a).order < slots_.at(b).order; });
+  std::sort(out.begin(), out.end(),
+            [&](auto& a, auto& b) { return slots_.at(a).order < slots_.at(b).order; });
   return out;
 }
 

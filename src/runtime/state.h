@@ -1,4 +1,5 @@
-// StateStore: the named memory that outlives a run - weights, moments, accumulators, KV pools - shared by plans.
+// StateStore: the named memory that outlives a run - weights, moments, accumulators, KV pools - shared by
+// plans.
 #pragma once
 
 #include <map>
@@ -11,13 +12,14 @@
 
 namespace hoist::runtime {
 
-// States of one role that are declared together lie in one chunk, in order of declaration, each 64-byte aligned.
-// Not thread-safe; runs that share a store must not overlap.
+// States of one role that are declared together lie in one chunk, in order of declaration, each 64-byte
+// aligned. Not thread-safe; runs that share a store must not overlap.
 class StateStore {
  public:
   explicit StateStore(device::Device& device) : device_(device) {}
 
-  // Makes room for the plan's states that do not exist yet (zero-filled). Throws Error if one exists with another type.
+  // Makes room for the plan's states that do not exist yet (zero-filled). Throws Error if one exists with
+  // another type.
   void declare(const plan::Plan& plan);
   bool has(const std::string& name) const { return slots_.count(name) != 0; }
   const ir::Type& type(const std::string& name) const { return slot(name).type; }

@@ -11,7 +11,9 @@ namespace hoist::runtime {
 
 namespace {
 int64_t clock_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 std::string quoted(std::string_view text) {
   std::string out = "\"";
@@ -26,7 +28,8 @@ std::string quoted(std::string_view text) {
 Trace::Trace() : origin_(clock_ns()) {}
 int64_t Trace::now() const { return clock_ns() - origin_; }
 
-void Trace::add(std::string_view op, std::string_view variant, std::string_view scope, int iteration, int64_t start) {
+void Trace::add(std::string_view op, std::string_view variant, std::string_view scope, int iteration,
+                int64_t start) {
   if (events_.size() >= kMaxEvents) {
     ++dropped_;
     return;
@@ -45,14 +48,19 @@ void Trace::write(const std::string& path, int rank) const {
     auto [it, fresh] = rows.emplace(std::pair(e.scope, e.op), static_cast<int>(rows.size()));
     if (fresh) {
       std::string label = std::string(e.op) + (e.scope.empty() ? "" : " @" + std::string(e.scope));
-      std::fprintf(f, "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{\"name\":%s}},\n", rank,
-                   it->second, quoted(label).c_str());
+      std::fprintf(f,
+                   "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{\"name\":%s}},\n",
+                   rank, it->second, quoted(label).c_str());
     }
-    std::fprintf(f, "{\"name\":%s,\"cat\":%s,\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"iteration\":%d}},\n",
-                 quoted(e.op).c_str(), quoted(e.variant.empty() ? "runtime" : e.variant).c_str(), rank, it->second,
-                 static_cast<double>(e.start) / 1e3, static_cast<double>(e.duration) / 1e3, e.iteration);
+    std::fprintf(f,
+                 "{\"name\":%s,\"cat\":%s,\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,"
+                 "\"args\":{\"iteration\":%d}},\n",
+                 quoted(e.op).c_str(), quoted(e.variant.empty() ? "runtime" : e.variant).c_str(), rank,
+                 it->second, static_cast<double>(e.start) / 1e3, static_cast<double>(e.duration) / 1e3,
+                 e.iteration);
   }
-  std::fprintf(f, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"args\":{\"name\":\"rank %d\"}}\n]}\n", rank, rank);
+  std::fprintf(f, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"args\":{\"name\":\"rank %d\"}}\n]}\n",
+               rank, rank);
   if (std::fclose(f) != 0) throw_io("cannot write trace " + path, errno);
 }
 

@@ -1,4 +1,5 @@
-// Trace: what ran when, as Chrome trace JSON (opens in Perfetto and chrome://tracing), one row per instruction.
+// Trace: what ran when, as Chrome trace JSON (opens in Perfetto and chrome://tracing), one row per
+// instruction.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ class Trace {
   Trace();
   int64_t now() const;  // nanoseconds since the trace was made
   // `start` is what now() said before; the event ends now.
-  void add(std::string_view op, std::string_view variant, std::string_view scope, int iteration, int64_t start);
+  void add(std::string_view op, std::string_view variant, std::string_view scope, int iteration,
+           int64_t start);
   // Writes {"traceEvents": [...]}. Throws Error(kIo).
   void write(const std::string& path, int rank = 0) const;
   size_t size() const { return events_.size(); }

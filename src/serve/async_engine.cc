@@ -18,7 +18,10 @@ struct AsyncEngine::Job {
 };
 
 AsyncEngine::AsyncEngine(const decode::Model& model, decode::Engine& engine, const AsyncOptions& options)
-    : model_(model), engine_(engine), options_(options), created_(static_cast<int64_t>(std::time(nullptr))),
+    : model_(model),
+      engine_(engine),
+      options_(options),
+      created_(static_cast<int64_t>(std::time(nullptr))),
       worker_([this] { work(); }) {}
 
 AsyncEngine::~AsyncEngine() {
@@ -37,7 +40,8 @@ AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::Complet
   if (!r.prompt_ids.empty()) {
     for (int64_t id : r.prompt_ids) {
       if (id < 0 || id >= model_.config.vocab)
-        throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." + std::to_string(model_.config.vocab - 1));
+        throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
+                      std::to_string(model_.config.vocab - 1));
       request.prompt.push_back(static_cast<int32_t>(id));
     }
   } else {
@@ -51,12 +55,20 @@ AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::Complet
   request.sampling.top_k = r.top_k;
   request.sampling.min_p = r.min_p;
   request.sampling.repeat_penalty = r.repeat_penalty;
-  request.sampling.seed = r.seed ? *r.seed : (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  request.sampling.seed =
+      r.seed ? *r.seed : (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   request.sampling.check();
 
   if (waiting_.load() >= options_.max_queue)
-    throw Error(ErrorCode::kResourceExhausted, "the queue is full: " + std::to_string(options_.max_queue) + " requests are waiting");
-  auto job = std::unique_ptr<Job>(new Job{0, 0, std::move(request), std::move(sink), decode::TextStream(*model_.tokenizer, std::move(r.stop)), false, {}});
+    throw Error(ErrorCode::kResourceExhausted,
+                "the queue is full: " + std::to_string(options_.max_queue) + " requests are waiting");
+  auto job = std::unique_ptr<Job>(new Job{0,
+                                          0,
+                                          std::move(request),
+                                          std::move(sink),
+                                          decode::TextStream(*model_.tokenizer, std::move(r.stop)),
+                                          false,
+                                          {}});
   job->usage.prompt_tokens = n;
   ++waiting_;
   std::lock_guard lock(mutex_);
@@ -116,7 +128,8 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   } else if (e.finish != decode::Finish::kNone) {
     event.finished = true;
     event.text += job.stream.finish();
-    event.reason = job.stream.stopped() || e.finish == decode::Finish::kStop ? http::FinishReason::kStop : http::FinishReason::kLength;
+    event.reason = job.stream.stopped() || e.finish == decode::Finish::kStop ? http::FinishReason::kStop
+                                                                             : http::FinishReason::kLength;
   }
   const bool finished = event.finished;
   if (finished || !event.text.empty()) job.sink(std::move(event));
@@ -134,7 +147,8 @@ void AsyncEngine::work() {
     std::vector<Handle> gone;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || !submitted_.empty() || !cancelled_.empty() || !engine_.idle(); });
+      wake_.wait(lock,
+                 [&] { return stopping_ || !submitted_.empty() || !cancelled_.empty() || !engine_.idle(); });
       if (stopping_) break;
       fresh.swap(submitted_);
       gone.swap(cancelled_);

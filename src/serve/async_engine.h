@@ -1,7 +1,7 @@
 // AsyncEngine: the decoding engine on a thread of its own, as the HTTP layer wants it.
 //
-// All locking is here; the engine inside knows none. submit() tokenizes on the caller's thread and queues; the worker
-// steps while there is work, turns tokens to text, finds stop strings and calls the sinks.
+// All locking is here; the engine inside knows none. submit() tokenizes on the caller's thread and queues;
+// the worker steps while there is work, turns tokens to text, finds stop strings and calls the sinks.
 #pragma once
 
 #include <atomic>

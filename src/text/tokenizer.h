@@ -36,9 +36,9 @@ class Tokenizer {
   // GiB of text.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
 
-  // The mark that a model of the SentencePiece kind expects before any text (its Prepend normalizer's), as ids; none
-  // for other tokenizers. `encode("")` does not give it, as the `tokenizers` package does not: whoever asks a model to
-  // begin from nothing adds it.
+  // The mark that a model of the SentencePiece kind expects before any text (its Prepend normalizer's), as
+  // ids; none for other tokenizers. `encode("")` does not give it, as the `tokenizers` package does not:
+  // whoever asks a model to begin from nothing adds it.
   std::vector<int32_t> start_of_text() const;
 
   // Ids without a token are skipped: models often have more rows than the tokenizer has tokens.

@@ -52,7 +52,8 @@ void write_model(io::StagedFolder& staged, const CheckpointParts& parts) {
   nlohmann::ordered_json tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                                              {"model_max_length", config.max_position}};
   if (!config.eos_ids.empty())
-    if (auto token = parts.tokenizer.id_to_token(static_cast<int32_t>(config.eos_ids[0]))) tokenizer_config["eos_token"] = std::string(*token);
+    if (auto token = parts.tokenizer.id_to_token(static_cast<int32_t>(config.eos_ids[0])))
+      tokenizer_config["eos_token"] = std::string(*token);
   write_text(staged, "tokenizer_config.json", tokenizer_config.dump(2));
   // One buffer a parameter: the parts of a joined tensor are read side by side.
   std::vector<std::vector<std::byte>> buffers;
@@ -60,7 +61,8 @@ void write_model(io::StagedFolder& staged, const CheckpointParts& parts) {
     buffers.emplace_back();
     return decode::WeightData{whole_state(parts.ranks, p.name, buffers.back()), p.type.dtype};
   };
-  staged.add(decode::save_weights(staged.path(), parts.parameters, parts.parameters.front().type.dtype, source));
+  staged.add(
+      decode::save_weights(staged.path(), parts.parameters, parts.parameters.front().type.dtype, source));
 }
 
 void write_optimizer(io::StagedFolder& staged, const Ranks& ranks) {
@@ -70,17 +72,20 @@ void write_optimizer(io::StagedFolder& staged, const Ranks& ranks) {
       specs.push_back({name, ranks.global_type(name).dtype, sizes(ranks.global_type(name))});
   io::SafetensorsWriter writer(io::join_path(staged.path(), kOptimizerFile), specs);
   std::vector<std::byte> buffer;
-  for (const io::TensorInfo& t : writer.tensors()) writer.write(t.name, whole_state(ranks, t.name, buffer), t.bytes());
+  for (const io::TensorInfo& t : writer.tensors())
+    writer.write(t.name, whole_state(ranks, t.name, buffer), t.bytes());
   staged.add(kOptimizerFile, writer.finish());
 }
 
 }  // namespace
 
-std::string save_checkpoint(const std::string& root, const CheckpointParts& parts, const CheckpointInfo& info) {
+std::string save_checkpoint(const std::string& root, const CheckpointParts& parts,
+                            const CheckpointInfo& info) {
   io::StagedFolder staged(root, io::checkpoint_name(info.step));
   write_model(staged, parts);
   write_optimizer(staged, parts.ranks);
-  nlohmann::ordered_json trainer = {{"version", 1}, {"step", info.step}, {"data", info.data_hash}, {"recipe", info.recipe}};
+  nlohmann::ordered_json trainer = {
+      {"version", 1}, {"step", info.step}, {"data", info.data_hash}, {"recipe", info.recipe}};
   write_text(staged, kTrainerFile, trainer.dump(2));
   return staged.commit();
 }
@@ -129,8 +134,8 @@ void load_model_weights(const std::string& folder, const io::ModelConfig& config
   decode::check_tensors(config, files, parameters);
 }
 
-void load_checkpoint(const std::string& folder, const io::ModelConfig& config, const std::vector<models::Parameter>& parameters,
-                     Ranks& ranks) {
+void load_checkpoint(const std::string& folder, const io::ModelConfig& config,
+                     const std::vector<models::Parameter>& parameters, Ranks& ranks) {
   load_model_weights(folder, config, parameters, ranks);
   io::SafetensorsFile file(io::join_path(folder, kOptimizerFile));
   std::vector<std::byte> buffer;

@@ -20,8 +20,8 @@ namespace hoist::train {
 
 struct CheckpointInfo {
   int64_t step = 0;
-  std::string recipe;       // resume_key of the run
-  std::string data_hash;    // of the training tokens
+  std::string recipe;     // resume_key of the run
+  std::string data_hash;  // of the training tokens
 };
 
 struct CheckpointParts {
@@ -31,15 +31,17 @@ struct CheckpointParts {
   const Ranks& ranks;
 };
 
-// Writes root/step-N (or root/`name` without the optimizer: the finished model) durably, then makes it visible at once.
-std::string save_checkpoint(const std::string& root, const CheckpointParts& parts, const CheckpointInfo& info);
+// Writes root/step-N (or root/`name` without the optimizer: the finished model) durably, then makes it
+// visible at once.
+std::string save_checkpoint(const std::string& root, const CheckpointParts& parts,
+                            const CheckpointInfo& info);
 std::string save_model(const std::string& root, const std::string& name, const CheckpointParts& parts);
 
 // Reads trainer.json of a checkpoint.
 CheckpointInfo read_checkpoint_info(const std::string& folder);
 // Fills the states of `ranks` from a checkpoint's model and optimizer files.
-void load_checkpoint(const std::string& folder, const io::ModelConfig& config, const std::vector<models::Parameter>& parameters,
-                     Ranks& ranks);
+void load_checkpoint(const std::string& folder, const io::ModelConfig& config,
+                     const std::vector<models::Parameter>& parameters, Ranks& ranks);
 // Only the model's weights, from any model folder; masters are set from them.
 void load_model_weights(const std::string& folder, const io::ModelConfig& config,
                         const std::vector<models::Parameter>& parameters, Ranks& ranks);

@@ -28,7 +28,8 @@ struct Ranks::Rank {
 namespace {
 
 // Copies a box of a whole row-major tensor to or from its contiguous shard.
-void copy_box(const ir::Type& whole, const passes::Box& box, std::byte* whole_data, std::byte* shard, bool to_shard) {
+void copy_box(const ir::Type& whole, const passes::Box& box, std::byte* whole_data, std::byte* shard,
+              bool to_shard) {
   const int rank = whole.rank();
   const int64_t width = dtype_size(whole.dtype);
   if (rank == 0) {
@@ -41,7 +42,8 @@ void copy_box(const ir::Type& whole, const passes::Box& box, std::byte* whole_da
   std::vector<int64_t> index(static_cast<size_t>(rank), 0);
   for (int64_t r = 0; r < rows; ++r) {
     int64_t at = 0;
-    for (int i = 0; i < rank; ++i) at = at * whole.dims[i].size + box.offset[i] + (i + 1 < rank ? index[static_cast<size_t>(i)] : 0);
+    for (int i = 0; i < rank; ++i)
+      at = at * whole.dims[i].size + box.offset[i] + (i + 1 < rank ? index[static_cast<size_t>(i)] : 0);
     std::byte *w = whole_data + at * width, *s = shard + r * run * width;
     std::memcpy(to_shard ? s : w, to_shard ? w : s, static_cast<size_t>(run * width));
     for (int i = rank - 2; i >= 0; --i) {
@@ -70,7 +72,8 @@ Ranks::Ranks(const RanksOptions& options) : options_(options) {
     pool.first_core = r * threads;
     rank->pool = std::make_unique<ThreadPool>(pool);
     rank->states = std::make_unique<runtime::StateStore>(*rank->device);
-    rank->plans = std::make_unique<runtime::PlanCache>(kernels::cpu_table(kernels::best_isa()), options_.build);
+    rank->plans =
+        std::make_unique<runtime::PlanCache>(kernels::cpu_table(kernels::best_isa()), options_.build);
     ranks_.push_back(std::move(rank));
   }
 }
@@ -92,7 +95,8 @@ int Ranks::add(const ir::Graph& global) {
       if (known == states_.end())
         states_.push_back({s.name, {global.type(s.value), built.states[i]}});
       else
-        HOIST_CHECK(known->second.sharding == built.states[i], "two programs split state " + s.name + " differently");
+        HOIST_CHECK(known->second.sharding == built.states[i],
+                    "two programs split state " + s.name + " differently");
     }
   }
   return static_cast<int>(programs_.size()) - 1;
@@ -105,7 +109,8 @@ void Ranks::prepare() {
     for (const plan::Built* b : rank.built) arena = std::max(arena, b->plan.arena_bytes);
     rank.arena = std::make_shared<device::Buffer>(rank.device->allocate(arena));
     for (size_t p = 0; p < programs_.size(); ++p) {
-      runtime::ExecutorContext context{*rank.device, *rank.pool, *rank.states, {}, r == 0 ? options_.trace : nullptr, rank.arena};
+      runtime::ExecutorContext context{
+          *rank.device, *rank.pool, *rank.states, {}, r == 0 ? options_.trace : nullptr, rank.arena};
       for (size_t d = 0; d < options_.strategy.mesh.size(); ++d)
         context.groups[options_.strategy.mesh[d].name.str()] = &world_->group(r, static_cast<int>(d));
       rank.executors.push_back(std::make_unique<runtime::Executor>(rank.built[p]->plan, context));
@@ -172,17 +177,20 @@ void Ranks::write_state(const std::string& name, const void* whole) {
   const StateInfo& s = state(name);
   for (int r = 0; r < size(); ++r)
     copy_box(s.type, passes::shard_box(s.type, s.sharding, options_.strategy, r),
-             const_cast<std::byte*>(static_cast<const std::byte*>(whole)), ranks_[static_cast<size_t>(r)]->states->data(name), true);
+             const_cast<std::byte*>(static_cast<const std::byte*>(whole)),
+             ranks_[static_cast<size_t>(r)]->states->data(name), true);
 }
 
 void Ranks::read_state(const std::string& name, void* whole) const {
   const StateInfo& s = state(name);
   for (int r = 0; r < size(); ++r)
-    copy_box(s.type, passes::shard_box(s.type, s.sharding, options_.strategy, r), static_cast<std::byte*>(whole),
-             ranks_[static_cast<size_t>(r)]->states->data(name), false);
+    copy_box(s.type, passes::shard_box(s.type, s.sharding, options_.strategy, r),
+             static_cast<std::byte*>(whole), ranks_[static_cast<size_t>(r)]->states->data(name), false);
 }
 
-std::byte* Ranks::direct(const std::string& name) const { return size() == 1 ? ranks_[0]->states->data(name) : nullptr; }
+std::byte* Ranks::direct(const std::string& name) const {
+  return size() == 1 ? ranks_[0]->states->data(name) : nullptr;
+}
 
 std::vector<std::string> Ranks::state_names() const {
   std::vector<std::string> out;

@@ -1,7 +1,7 @@
 // Ranks: one training job as one or several ranks, each a thread with its own states, plans and thread pool.
 //
-// A whole tensor goes in and comes out here: shards are cut and joined by the plan's shardings, so that checkpoints and
-// fresh weights do not know how many ranks there are.
+// A whole tensor goes in and comes out here: shards are cut and joined by the plan's shardings, so that
+// checkpoints and fresh weights do not know how many ranks there are.
 #pragma once
 
 #include <memory>

@@ -16,7 +16,8 @@ namespace {
 
 constexpr double kBig = 1e18;
 
-// Calls v(section, key, field, low, high, meaning) for every key, and v.words(...) for a string of fixed choices.
+// Calls v(section, key, field, low, high, meaning) for every key, and v.words(...) for a string of fixed
+// choices.
 template <class R, class V>
 void fields(R& r, V& v) {
   v("model", "from", r.from, "a model folder to start from; empty: fresh weights of the shape below");
@@ -25,17 +26,20 @@ void fields(R& r, V& v) {
   v("model", "layers", r.layers, 1, 4096, "transformer blocks");
   v("model", "heads", r.heads, 1, 4096, "query heads");
   v("model", "kv_heads", r.kv_heads, 0, 4096, "key and value heads; 0: as many as heads");
-  v("model", "intermediate", r.intermediate, 0, 1 << 22, "width of the MLP; 0: 4 x hidden (gpt2), 8/3 x hidden rounded up to 32 (others)");
+  v("model", "intermediate", r.intermediate, 0, 1 << 22,
+    "width of the MLP; 0: 4 x hidden (gpt2), 8/3 x hidden rounded up to 32 (others)");
   v("model", "context", r.context, 2, 1 << 22, "longest sequence");
   v("model", "tie", r.tie, "the head shares the embedding's weights");
   v("model", "biases", r.biases, "train the biases the family has (false: they stay zero)");
   v("model", "init_std", r.init_std, 0.0, 10.0, "standard deviation of fresh weights");
   v("data", "paths", r.paths, "text files, .jsonl files, folders or globs such as \"src/**/*.cc\"");
   v("data", "field", r.field, "the text field of .jsonl lines");
-  v("data", "tokenizer", r.tokenizer, "bpe (trained here), char, or a folder with tokenizer.json; ignored with model.from");
+  v("data", "tokenizer", r.tokenizer,
+    "bpe (trained here), char, or a folder with tokenizer.json; ignored with model.from");
   v("data", "vocab", r.vocab, 2, 1 << 20, "tokens of a trained bpe tokenizer");
   v("data", "validation", r.validation, 0.0, 0.5, "share of the text held out, from the end");
-  v.words("data", "sampling", r.sampling, "epoch|random", "epoch: each window once per epoch; random: windows start anywhere");
+  v.words("data", "sampling", r.sampling, "epoch|random",
+          "epoch: each window once per epoch; random: windows start anywhere");
   v("data", "max_bytes", r.max_bytes, 1, int64_t{1} << 50, "read at most this much text");
   v("train", "steps", r.steps, 1, int64_t{1} << 40, "optimizer steps");
   v("train", "batch", r.batch, 1, 1 << 20, "sequences per micro-batch, over all ranks");
@@ -50,17 +54,22 @@ void fields(R& r, V& v) {
   v("train", "eps", r.eps, 0.0, 1.0, "AdamW");
   v("train", "decay", r.decay, 0.0, 10.0, "decoupled weight decay of matrices and embeddings");
   v("train", "clip", r.clip, 0.0, kBig, "largest global norm of the gradient; 0: no clipping");
-  v.words("train", "precision", r.precision, "f32|bf16", "storage of parameters and activations; bf16 keeps f32 masters");
+  v.words("train", "precision", r.precision, "f32|bf16",
+          "storage of parameters and activations; bf16 keeps f32 masters");
   v("train", "seed", r.seed, 0, INT64_MAX, "of weights and of data order");
-  v("train", "max_seconds", r.max_seconds, 0.0, kBig, "stop after this much training time, as if steps had been reached; 0: never");
-  v("train", "eval_every", r.eval_every, 0, int64_t{1} << 40, "steps between evaluations; 0: only at the end");
-  v("train", "eval_batches", r.eval_batches, 0, 1 << 30, "batches of an evaluation under way; 0: the whole held-out text (as at the end)");
+  v("train", "max_seconds", r.max_seconds, 0.0, kBig,
+    "stop after this much training time, as if steps had been reached; 0: never");
+  v("train", "eval_every", r.eval_every, 0, int64_t{1} << 40,
+    "steps between evaluations; 0: only at the end");
+  v("train", "eval_batches", r.eval_batches, 0, 1 << 30,
+    "batches of an evaluation under way; 0: the whole held-out text (as at the end)");
   v("train", "threads", r.threads, 0, 4096, "threads of a rank; 0: one per core, shared among ranks");
   v("parallel", "data", r.data, 1, 1024, "ranks that split the batch");
   v("parallel", "tensor", r.tensor, 1, 1024, "ranks that split heads, MLP and vocabulary");
   v("parallel", "strategy", r.strategy, "a strategy file (TOML) instead of the two above");
   v("output", "folder", r.folder, "where checkpoints, metrics.jsonl, report.html and the model go");
-  v("output", "checkpoint_every", r.checkpoint_every, 0, int64_t{1} << 40, "steps between checkpoints; 0: only at the end");
+  v("output", "checkpoint_every", r.checkpoint_every, 0, int64_t{1} << 40,
+    "steps between checkpoints; 0: only at the end");
   v("output", "keep", r.keep, 1, 1000, "checkpoints kept");
   v("output", "log_every", r.log_every, 1, 1 << 20, "steps between lines of metrics.jsonl");
 }
@@ -93,15 +102,21 @@ struct Printer {
     if (help) line += std::string(line.size() < 34 ? 34 - line.size() : 1, ' ') + "# " + meaning;
     out += line + "\n";
   }
-  void operator()(const char* s, const char* k, const std::string& x, const char* m) { key(s, k, quoted(x), m); }
+  void operator()(const char* s, const char* k, const std::string& x, const char* m) {
+    key(s, k, quoted(x), m);
+  }
   void operator()(const char* s, const char* k, const std::vector<std::string>& x, const char* m) {
     std::string list = "[";
     for (size_t i = 0; i < x.size(); ++i) list += (i ? ", " : "") + quoted(x[i]);
     key(s, k, list + "]", m);
   }
   void operator()(const char* s, const char* k, bool x, const char* m) { key(s, k, x ? "true" : "false", m); }
-  void operator()(const char* s, const char* k, int64_t x, int64_t, int64_t, const char* m) { key(s, k, std::to_string(x), m); }
-  void operator()(const char* s, const char* k, double x, double, double, const char* m) { key(s, k, number(x), m); }
+  void operator()(const char* s, const char* k, int64_t x, int64_t, int64_t, const char* m) {
+    key(s, k, std::to_string(x), m);
+  }
+  void operator()(const char* s, const char* k, double x, double, double, const char* m) {
+    key(s, k, number(x), m);
+  }
   void words(const char* s, const char* k, const std::string& x, const char* choices, const char* m) {
     key(s, k, quoted(x), std::string(m) + " (" + choices + ")");
   }
@@ -112,7 +127,8 @@ struct Reader {
   const std::string& source;
   std::vector<std::pair<std::string, std::string>> seen;  // section, key
 
-  [[noreturn]] void fail(const toml::node& node, const char* s, const char* k, const std::string& expected) const {
+  [[noreturn]] void fail(const toml::node& node, const char* s, const char* k,
+                         const std::string& expected) const {
     std::string where = source;
     if (node.source().begin.line) where += ":" + std::to_string(node.source().begin.line);
     throw_invalid(where + ": " + s + "." + k + ": expected " + expected);
@@ -155,14 +171,16 @@ struct Reader {
   void operator()(const char* s, const char* k, int64_t& x, int64_t low, int64_t high, const char*) {
     if (const toml::node* n = find(s, k)) {
       auto v = n->value_exact<int64_t>();
-      if (!v || *v < low || *v > high) fail(*n, s, k, "an integer from " + std::to_string(low) + " to " + std::to_string(high));
+      if (!v || *v < low || *v > high)
+        fail(*n, s, k, "an integer from " + std::to_string(low) + " to " + std::to_string(high));
       x = *v;
     }
   }
   void operator()(const char* s, const char* k, double& x, double low, double high, const char*) {
     if (const toml::node* n = find(s, k)) {
       auto v = n->value<double>();
-      if (!n->is_number() || !v || !(*v >= low && *v <= high)) fail(*n, s, k, "a number from " + number(low) + " to " + number(high));
+      if (!n->is_number() || !v || !(*v >= low && *v <= high))
+        fail(*n, s, k, "a number from " + number(low) + " to " + number(high));
       x = *v;
     }
   }
@@ -181,11 +199,14 @@ struct Reader {
       const toml::table* table = node.as_table();
       bool known = std::any_of(seen.begin(), seen.end(), [&](auto& p) { return p.first == section.str(); });
       if (!table || !known)
-        throw_invalid(source + ":" + std::to_string(node.source().begin.line) + ": unknown section '" + std::string(section.str()) + "'");
+        throw_invalid(source + ":" + std::to_string(node.source().begin.line) + ": unknown section '" +
+                      std::string(section.str()) + "'");
       for (auto&& [key, value] : *table)
-        if (std::find(seen.begin(), seen.end(), std::pair(std::string(section.str()), std::string(key.str()))) == seen.end())
-          throw_invalid(source + ":" + std::to_string(value.source().begin.line) + ": unknown key '" + std::string(section.str()) + "." +
-                        std::string(key.str()) + "'; `hoist train --keys` lists all");
+        if (std::find(seen.begin(), seen.end(),
+                      std::pair(std::string(section.str()), std::string(key.str()))) == seen.end())
+          throw_invalid(source + ":" + std::to_string(value.source().begin.line) + ": unknown key '" +
+                        std::string(section.str()) + "." + std::string(key.str()) +
+                        "'; `hoist train --keys` lists all");
     }
   }
 };
@@ -248,11 +269,13 @@ double Recipe::learning_rate(int64_t step) const {
   if (schedule == "constant") return lr;
   double low = min_lr < 0 ? lr / 10 : min_lr;
   if (step >= steps) return low;
-  double done = static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, steps - warmup));
+  double done =
+      static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, steps - warmup));
   return low + 0.5 * (1 + std::cos(3.14159265358979323846 * done)) * (lr - low);
 }
 
-Recipe parse_recipe(std::string_view text, const std::string& source, const std::vector<std::string>& overrides) {
+Recipe parse_recipe(std::string_view text, const std::string& source,
+                    const std::vector<std::string>& overrides) {
   toml::table root;
   try {
     root = toml::parse(text, source);
@@ -264,9 +287,11 @@ Recipe parse_recipe(std::string_view text, const std::string& source, const std:
   Reader reader{root, source, {}};
   fields(r, reader);
   reader.reject_unknown();
-  if (r.paths.empty()) throw_invalid(source + ": data.paths: found none, expected a file, a folder or a glob");
+  if (r.paths.empty())
+    throw_invalid(source + ": data.paths: found none, expected a file, a folder or a glob");
   if (r.from.empty() && r.sequence() > r.context)
-    throw_invalid(source + ": train.seq: found " + std::to_string(r.seq) + ", expected at most model.context = " + std::to_string(r.context));
+    throw_invalid(source + ": train.seq: found " + std::to_string(r.seq) +
+                  ", expected at most model.context = " + std::to_string(r.context));
   return r;
 }
 
@@ -289,8 +314,8 @@ std::string recipe_help() {
 }
 
 std::string resume_key(const Recipe& recipe) {
-  // What may change between a run and its continuation: where it writes, how often it looks, how long it goes on in
-  // wall time, and threads (bits do not depend on them).
+  // What may change between a run and its continuation: where it writes, how often it looks, how long it goes
+  // on in wall time, and threads (bits do not depend on them).
   Recipe r = recipe, d;
   r.folder = d.folder;
   r.checkpoint_every = d.checkpoint_every;

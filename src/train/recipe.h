@@ -1,7 +1,7 @@
 // Recipe: everything a training run needs to know, as TOML with `key=value` overrides.
 //
-// Each key is declared once (recipe.cc) with its section, default and meaning; that yields parsing, printing, the
-// override syntax ("train.lr=1e-3", or "lr=1e-3" where the last part is unique) and `hoist train --keys`.
+// Each key is declared once (recipe.cc) with its section, default and meaning; that yields parsing, printing,
+// the override syntax ("train.lr=1e-3", or "lr=1e-3" where the last part is unique) and `hoist train --keys`.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace hoist::train {
 
 struct Recipe {
   // [model]
-  std::string from;             // a model folder to start from; empty: fresh weights of the shape below
-  std::string family = "llama"; // llama, gpt2, qwen2, qwen3
+  std::string from;              // a model folder to start from; empty: fresh weights of the shape below
+  std::string family = "llama";  // llama, gpt2, qwen2, qwen3
   int64_t hidden = 256, layers = 4, heads = 4, kv_heads = 0, intermediate = 0, context = 256;
   bool tie = true, biases = true;
   double init_std = 0.02;
@@ -39,13 +39,14 @@ struct Recipe {
   int64_t checkpoint_every = 500, keep = 2, log_every = 1;
 
   int64_t sequence() const { return seq > 0 ? seq : context; }
-  // Learning rate of step `step` (from 0): linear warm-up lr * (step + 1) / (warmup + 1), then cosine to min_lr at the
-  // last step, or constant.
+  // Learning rate of step `step` (from 0): linear warm-up lr * (step + 1) / (warmup + 1), then cosine to
+  // min_lr at the last step, or constant.
   double learning_rate(int64_t step) const;
 };
 
 // Throws Error with file and line for unknown keys, wrong types and values out of range.
-Recipe parse_recipe(std::string_view toml, const std::string& source, const std::vector<std::string>& overrides);
+Recipe parse_recipe(std::string_view toml, const std::string& source,
+                    const std::vector<std::string>& overrides);
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides);
 std::string print(const Recipe& recipe);
 // Every key with its default and meaning, for --keys.

@@ -45,7 +45,7 @@ io::ModelConfig fresh_config(const Recipe& r, int64_t vocab) {
   c.heads = r.heads;
   c.kv_heads = r.kv_heads > 0 ? r.kv_heads : r.heads;
   c.head_dim = r.hidden / r.heads;
-  c.intermediate = r.intermediate > 0 ? r.intermediate
+  c.intermediate = r.intermediate > 0            ? r.intermediate
                    : family == io::Family::kGpt2 ? 4 * r.hidden
                                                  : round_up(r.hidden * 8 / 3, 32);
   c.max_position = r.context;
@@ -67,10 +67,13 @@ passes::OptimizerSpec optimizer_spec(const Recipe& r) {
   return spec;
 }
 
-// Matrices decay, vectors do not. A matrix is told by the checkpoint's shape: a bias of [heads, head_dim] is a vector.
-std::vector<passes::OptimizerSpec::Group> decay_groups(const std::vector<models::Parameter>& parameters, double decay) {
+// Matrices decay, vectors do not. A matrix is told by the checkpoint's shape: a bias of [heads, head_dim] is
+// a vector.
+std::vector<passes::OptimizerSpec::Group> decay_groups(const std::vector<models::Parameter>& parameters,
+                                                       double decay) {
   std::vector<passes::OptimizerSpec::Group> groups;
-  for (const models::Parameter& p : parameters) groups.push_back({p.name, 0, p.shape.size() >= 2 ? decay : 0.0, 1.0});
+  for (const models::Parameter& p : parameters)
+    groups.push_back({p.name, 0, p.shape.size() >= 2 ? decay : 0.0, 1.0});
   return groups;
 }
 
@@ -88,7 +91,9 @@ passes::Strategy strategy_of(const Recipe& r, const io::ModelConfig& config) {
 // The run's folder and its lock: two runs never write one folder.
 class RunFolder {
  public:
-  explicit RunFolder(const std::string& path) : path_(path), lock_(make(path)) { io::remove_leftovers(checkpoints()); }
+  explicit RunFolder(const std::string& path) : path_(path), lock_(make(path)) {
+    io::remove_leftovers(checkpoints());
+  }
   std::string checkpoints() const { return io::join_path(path_, "checkpoints"); }
   std::string metrics() const { return io::join_path(path_, "metrics.jsonl"); }
   const std::string& path() const { return path_; }
@@ -124,8 +129,10 @@ void Trainer::open_data() {
   data::Documents documents = data::read_documents(options);
   const data::CorpusReport& report = documents.report;
   if (observer_.note) {
-    std::string text = "data: " + std::to_string(report.documents) + " documents, " + std::to_string(report.bytes / 1000) + " kB";
-    if (report.skipped_files) text += "; " + std::to_string(report.skipped_files) + " files skipped (empty, binary or not UTF-8)";
+    std::string text = "data: " + std::to_string(report.documents) + " documents, " +
+                       std::to_string(report.bytes / 1000) + " kB";
+    if (report.skipped_files)
+      text += "; " + std::to_string(report.skipped_files) + " files skipped (empty, binary or not UTF-8)";
     if (report.truncated) text += "; stopped at data.max_bytes";
     observer_.note(text);
   }
@@ -158,8 +165,8 @@ void Trainer::open_data() {
   } else {
     config_ = io::load_model_config(recipe_.from);
     if (recipe_.sequence() > config_.max_position)
-      throw_invalid("train.seq: found " + std::to_string(recipe_.sequence()) + ", expected at most the model's " +
-                    std::to_string(config_.max_position));
+      throw_invalid("train.seq: found " + std::to_string(recipe_.sequence()) +
+                    ", expected at most the model's " + std::to_string(config_.max_position));
     if (tokenizer_->vocab_size() > config_.vocab)
       throw_invalid(recipe_.from + "/tokenizer.json: more token ids than config.json's vocab_size");
   }
@@ -180,14 +187,15 @@ void Trainer::open_data() {
   data_hash_ = hasher.hex();
   if (observer_.note)
     observer_.note("tokens: " + std::to_string(train_tokens_.size()) + " to train on, " +
-                   std::to_string(validation_tokens_.size()) + " held out; vocabulary " + std::to_string(tokenizer_->vocab_size()));
+                   std::to_string(validation_tokens_.size()) + " held out; vocabulary " +
+                   std::to_string(tokenizer_->vocab_size()));
 }
 
 void Trainer::build() {
   data::BatchShape batch{recipe_.batch * recipe_.accumulate, recipe_.sequence()};
-  batches_ = std::make_unique<data::Batches>(train_tokens_, batch,
-                                             recipe_.sampling == "random" ? data::Sampling::kRandom : data::Sampling::kEpoch,
-                                             static_cast<uint64_t>(recipe_.seed));
+  batches_ = std::make_unique<data::Batches>(
+      train_tokens_, batch, recipe_.sampling == "random" ? data::Sampling::kRandom : data::Sampling::kEpoch,
+      static_cast<uint64_t>(recipe_.seed));
   models::TrainShape shape;
   shape.batch = recipe_.batch;
   shape.seq = recipe_.sequence();
@@ -204,7 +212,8 @@ void Trainer::build() {
   ranks_ = std::make_unique<Ranks>(options);
   passes::PassRunner runner(options.build.passes);
   ir::Graph model = models::train_graph(config_, shape);
-  passes::TrainGraphs graphs = passes::training_passes(model, spec, static_cast<int>(recipe_.accumulate), runner);
+  passes::TrainGraphs graphs =
+      passes::training_passes(model, spec, static_cast<int>(recipe_.accumulate), runner);
   if (recipe_.accumulate == 1) {
     step_program_ = ranks_->add(graphs.step);
   } else {
@@ -239,7 +248,8 @@ void Trainer::initialize() {
   for (const models::Parameter& p : parameters_) {
     CounterRng rng(static_cast<uint64_t>(recipe_.seed), stable_hash(p.name));
     auto draw = [&](int64_t i) {
-      if (p.init.kind == models::Init::Kind::kNormal) return static_cast<float>(rng.normal(static_cast<uint64_t>(i)) * p.init.std);
+      if (p.init.kind == models::Init::Kind::kNormal)
+        return static_cast<float>(rng.normal(static_cast<uint64_t>(i)) * p.init.std);
       return p.init.kind == models::Init::Kind::kOnes ? 1.0f : 0.0f;
     };
     auto fill = [&](const std::string& state, DType dtype) {
@@ -272,10 +282,13 @@ void Trainer::resume() {
   }
   CheckpointInfo info = read_checkpoint_info(newest.found->path);
   if (info.recipe != resume_key(recipe_))
-    throw_invalid(newest.found->path + ": made by another recipe than this one; give output.folder another name, or remove " +
+    throw_invalid(newest.found->path +
+                  ": made by another recipe than this one; give output.folder another name, or remove " +
                   recipe_.folder + " to start again");
   if (info.data_hash != data_hash_)
-    throw_invalid(newest.found->path + ": made from other training text than data.paths holds now; give output.folder another name, or remove " +
+    throw_invalid(newest.found->path +
+                  ": made from other training text than data.paths holds now; give output.folder another "
+                  "name, or remove " +
                   recipe_.folder + " to start again");
   load_checkpoint(newest.found->path, config_, parameters_, *ranks_);
   step_ = info.step;
@@ -320,8 +333,8 @@ double Trainer::evaluate(int64_t batches) {
   double loss = 0, weight = 0;
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t r = 0; r < recipe_.batch; ++r)
-      data::evaluation_window(validation_tokens_, seq, i * stride * recipe_.batch + r, &ids_[static_cast<size_t>(r * seq)],
-                              &targets_[static_cast<size_t>(r * seq)]);
+      data::evaluation_window(validation_tokens_, seq, i * stride * recipe_.batch + r,
+                              &ids_[static_cast<size_t>(r * seq)], &targets_[static_cast<size_t>(r * seq)]);
     ranks_->run(eval_program_);
     loss += static_cast<double>(*ranks_->output(eval_program_, "loss_sum").as<const float>());
     weight += static_cast<double>(*ranks_->output(eval_program_, "weight_sum").as<const float>());
@@ -349,7 +362,8 @@ void Trainer::truncate_metrics() {
     auto parsed = ordered_json::parse(line, nullptr, false);
     if (parsed.is_discarded() || !parsed.contains("step") || !parsed["step"].is_number_integer()) continue;
     if (parsed["step"].get<int64_t>() > step_) continue;
-    if (parsed.contains("seconds") && parsed["seconds"].is_number()) trained_seconds_ = parsed["seconds"].get<double>();
+    if (parsed.contains("seconds") && parsed["seconds"].is_number())
+      trained_seconds_ = parsed["seconds"].get<double>();
     kept += line + "\n";
   }
   io::atomic_write(folder_->metrics(), kept);
@@ -370,7 +384,8 @@ bool Trainer::run(const std::atomic<bool>& stop) {
   while (step_ < recipe_.steps && !out_of_time()) {
     if (stop) {
       if (!saved_here) save();
-      if (observer_.note) observer_.note("stopped at step " + std::to_string(step_) + "; run the same command again to go on");
+      if (observer_.note)
+        observer_.note("stopped at step " + std::to_string(step_) + "; run the same command again to go on");
       return false;
     }
     StepResult r = step();
@@ -379,9 +394,15 @@ bool Trainer::run(const std::atomic<bool>& stop) {
     double now = static_cast<double>(r.tokens) / std::max(r.seconds, 1e-9);
     rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
     if (step_ % recipe_.log_every == 0 || step_ == recipe_.steps) {
-      ordered_json line = {{"kind", "step"},      {"step", r.step},           {"loss", r.loss},
-                           {"loss_hex", hex_of(r.loss)}, {"lr", r.lr},        {"grad_norm", r.grad_norm},
-                           {"tokens", r.step * r.tokens}, {"tokens_per_second", rate}, {"seconds", trained_seconds_}};
+      ordered_json line = {{"kind", "step"},
+                           {"step", r.step},
+                           {"loss", r.loss},
+                           {"loss_hex", hex_of(r.loss)},
+                           {"lr", r.lr},
+                           {"grad_norm", r.grad_norm},
+                           {"tokens", r.step * r.tokens},
+                           {"tokens_per_second", rate},
+                           {"seconds", trained_seconds_}};
       if (!r.applied) line["applied"] = false;
       log(line.dump());
     }
@@ -410,7 +431,8 @@ bool Trainer::run(const std::atomic<bool>& stop) {
 void Trainer::write_report() {
   report::TrainingReport r = report::read_metrics(folder_->metrics());
   r.title = "Training report: " + recipe_.folder;
-  r.facts = {{"Model", std::string(io::family_name(config_.family)) + ", " + report::grouped(models::parameter_count(config_)) + " parameters"},
+  r.facts = {{"Model", std::string(io::family_name(config_.family)) + ", " +
+                           report::grouped(models::parameter_count(config_)) + " parameters"},
              {"Training tokens", report::grouped(train_tokens_.size())},
              {"Held-out tokens", report::grouped(validation_tokens_.size())},
              {"Training time", report::duration(trained_seconds_)},

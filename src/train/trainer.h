@@ -1,7 +1,7 @@
 // Trainer: one training run from a recipe - data, model, steps, evaluation, checkpoints, metrics, report.
 //
-// Bit-exact resume: a run that was stopped anywhere and started again takes the same steps, because every step is a
-// function of the states in the newest checkpoint, the recipe and the step's number.
+// Bit-exact resume: a run that was stopped anywhere and started again takes the same steps, because every
+// step is a function of the states in the newest checkpoint, the recipe and the step's number.
 #pragma once
 
 #include <atomic>
@@ -42,8 +42,8 @@ struct TrainObserver {
 
 class Trainer {
  public:
-  // Reads data and tokenizer, plans and allocates, then starts fresh or from the newest complete checkpoint in the
-  // recipe's folder. Throws Error.
+  // Reads data and tokenizer, plans and allocates, then starts fresh or from the newest complete checkpoint
+  // in the recipe's folder. Throws Error.
   Trainer(const Recipe& recipe, TrainObserver observer, runtime::Trace* trace = nullptr);
   ~Trainer();
 

@@ -1,4 +1,5 @@
-// A sequence's logits are the same bits whatever shares its batch and however its prompt is cut (the law of order).
+// A sequence's logits are the same bits whatever shares its batch and however its prompt is cut (the law of
+// order).
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -29,7 +30,8 @@ io::ModelConfig tiny_config(io::Family family) {
 // Runs ragged steps on one model and one plan.
 class Runner {
  public:
-  Runner(const io::ModelConfig& config, const kernels::KernelTable& table, DType weights, int64_t capacity, int threads)
+  Runner(const io::ModelConfig& config, const kernels::KernelTable& table, DType weights, int64_t capacity,
+         int threads)
       : config_(config), device_(device::make_cpu_device()), states_(*device_) {
     models::ServeShape shape;
     shape.tokens = capacity;
@@ -45,11 +47,13 @@ class Runner {
     ThreadPoolOptions pool;
     pool.threads = threads;
     pool_ = std::make_unique<ThreadPool>(pool);
-    executor_ = std::make_unique<runtime::Executor>(built_.plan, runtime::ExecutorContext{*device_, *pool_, states_});
+    executor_ =
+        std::make_unique<runtime::Executor>(built_.plan, runtime::ExecutorContext{*device_, *pool_, states_});
     for (const models::Parameter& p : models::parameters(config, weights, DType::f32)) {
       CounterRng rng(7, stable_hash(p.name));
       for (int64_t i = 0; i < p.type.elements(); ++i) {
-        float x = static_cast<float>(rng.normal(static_cast<uint64_t>(i)) * 0.2 + (p.init.kind == models::Init::Kind::kOnes ? 1 : 0));
+        float x = static_cast<float>(rng.normal(static_cast<uint64_t>(i)) * 0.2 +
+                                     (p.init.kind == models::Init::Kind::kOnes ? 1 : 0));
         if (p.type.dtype == DType::f32)
           reinterpret_cast<float*>(states_.data(p.name))[i] = x;
         else
@@ -74,7 +78,8 @@ class Runner {
         rows.push_back(static_cast<int32_t>(ids.size()));
         ids.push_back((*pieces[p].tokens)[static_cast<size_t>(i)]);
         positions.push_back(static_cast<int32_t>(i));
-        slots.push_back(block(pieces[p].sequence, i / kBlock) * static_cast<int32_t>(kBlock) + static_cast<int32_t>(i % kBlock));
+        slots.push_back(block(pieces[p].sequence, i / kBlock) * static_cast<int32_t>(kBlock) +
+                        static_cast<int32_t>(i % kBlock));
         seqs.push_back(static_cast<int32_t>(p));
       }
     }
@@ -117,12 +122,15 @@ std::vector<std::vector<int32_t>> prompts(int64_t vocab) {
   for (int s = 0; s < kSeqs; ++s) {
     CounterRng rng(3, static_cast<uint64_t>(s));
     out.emplace_back();
-    for (int64_t i = 0; i < lengths[s]; ++i) out.back().push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(i), static_cast<uint64_t>(vocab))));
+    for (int64_t i = 0; i < lengths[s]; ++i)
+      out.back().push_back(
+          static_cast<int32_t>(rng.below(static_cast<uint64_t>(i), static_cast<uint64_t>(vocab))));
   }
   return out;
 }
 
-void expect_same_bits(const std::vector<float>& got, const std::vector<float>& want, const std::string& what) {
+void expect_same_bits(const std::vector<float>& got, const std::vector<float>& want,
+                      const std::string& what) {
   ASSERT_EQ(got.size(), want.size()) << what;
   EXPECT_EQ(std::memcmp(got.data(), want.data(), want.size() * sizeof(float)), 0) << what;
 }
@@ -145,7 +153,8 @@ TEST_P(Batching, PiecesAndNeighboursDoNotChangeBits) {
   Runner alone(config, table, GetParam().weights, 160, 1);
   std::vector<std::vector<float>> want;
   for (int s = 0; s < kSeqs; ++s)
-    want.push_back(alone.step({{s, 0, static_cast<int64_t>(tokens[static_cast<size_t>(s)].size()), &tokens[static_cast<size_t>(s)]}})[0]);
+    want.push_back(alone.step({{s, 0, static_cast<int64_t>(tokens[static_cast<size_t>(s)].size()),
+                                &tokens[static_cast<size_t>(s)]}})[0]);
 
   // Batches of 1 to 16 sequences of mixed lengths; prompts cut into pieces of 1, 7, 64 and all; two threads.
   for (int64_t piece : {int64_t{1}, int64_t{7}, int64_t{64}, int64_t{1000}}) {
@@ -158,8 +167,10 @@ TEST_P(Batching, PiecesAndNeighboursDoNotChangeBits) {
         for (int s = 0; s < batch; ++s) {
           // The batch is taken from the long end, so that it mixes lengths.
           int which = kSeqs - batch + s;
-          int64_t size = static_cast<int64_t>(tokens[static_cast<size_t>(which)].size()), at = done[static_cast<size_t>(s)];
-          if (at < size) pieces.push_back({which, at, std::min(at + piece, size), &tokens[static_cast<size_t>(which)]});
+          int64_t size = static_cast<int64_t>(tokens[static_cast<size_t>(which)].size()),
+                  at = done[static_cast<size_t>(s)];
+          if (at < size)
+            pieces.push_back({which, at, std::min(at + piece, size), &tokens[static_cast<size_t>(which)]});
         }
         if (pieces.empty()) break;
         auto logits = runner.step(pieces);
@@ -171,14 +182,15 @@ TEST_P(Batching, PiecesAndNeighboursDoNotChangeBits) {
       }
       for (int s = 0; s < batch; ++s)
         expect_same_bits(got[static_cast<size_t>(s)], want[static_cast<size_t>(kSeqs - batch + s)],
-                         "piece " + std::to_string(piece) + ", batch " + std::to_string(batch) + ", sequence " + std::to_string(s));
+                         "piece " + std::to_string(piece) + ", batch " + std::to_string(batch) +
+                             ", sequence " + std::to_string(s));
     }
   }
 }
 
 std::string case_name(const testing::TestParamInfo<Case>& info) {
-  return std::string(io::family_name(info.param.family)) + "_" + std::string(dtype_name(info.param.weights)) + "_" +
-         std::string(kernels::isa_name(info.param.isa));
+  return std::string(io::family_name(info.param.family)) + "_" + std::string(dtype_name(info.param.weights)) +
+         "_" + std::string(kernels::isa_name(info.param.isa));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Batching,

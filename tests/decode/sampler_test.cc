@@ -55,18 +55,21 @@ TEST(Sampler, FrequenciesFollowTheFilteredSoftmax) {
                   }});
   p.top_p = 1;
   p.min_p = 0.2;
-  rows.push_back({p, [](const std::vector<double>& sorted, double q, size_t) { return q >= 0.2 * sorted[0]; }});
+  rows.push_back(
+      {p, [](const std::vector<double>& sorted, double q, size_t) { return q >= 0.2 * sorted[0]; }});
   for (const Row& row : rows) {
     std::vector<double> prob(logits.size());
     double total = 0;
-    for (size_t i = 0; i < logits.size(); ++i) total += prob[i] = std::exp(static_cast<double>(logits[i]) / row.params.temperature);
+    for (size_t i = 0; i < logits.size(); ++i)
+      total += prob[i] = std::exp(static_cast<double>(logits[i]) / row.params.temperature);
     for (double& q : prob) q /= total;
     std::vector<double> sorted = prob;
     std::sort(sorted.rbegin(), sorted.rend());
     double kept = 0;
     std::vector<double> want(prob.size(), 0);
     for (size_t i = 0; i < prob.size(); ++i) {
-      size_t rank = static_cast<size_t>(std::count_if(prob.begin(), prob.end(), [&](double q) { return q > prob[i]; }));
+      size_t rank =
+          static_cast<size_t>(std::count_if(prob.begin(), prob.end(), [&](double q) { return q > prob[i]; }));
       if (row.kept(sorted, prob[i], rank)) kept += want[i] = prob[i];
     }
     std::map<int32_t, int> count;

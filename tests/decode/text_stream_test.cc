@@ -11,7 +11,8 @@ std::unique_ptr<text::Tokenizer> characters() {
   return text::Tokenizer::from_json(text::make_character_tokenizer("abcdefghijklmnopqrstuvwxyz .!"));
 }
 
-std::string stream(const text::Tokenizer& t, const std::string& text, std::vector<std::string> stops, std::vector<std::string>* pieces = nullptr) {
+std::string stream(const text::Tokenizer& t, const std::string& text, std::vector<std::string> stops,
+                   std::vector<std::string>* pieces = nullptr) {
   TextStream s(t, std::move(stops));
   std::string out;
   for (int32_t id : t.encode(text, false)) {

@@ -1,5 +1,6 @@
-// Parity with an independent implementation: logits, loss and the gradient of every parameter of tiny random models,
-// against fixtures that scripts/make_parity_fixtures.py made with transformers on PyTorch. On every backend.
+// Parity with an independent implementation: logits, loss and the gradient of every parameter of tiny random
+// models, against fixtures that scripts/make_parity_fixtures.py made with transformers on PyTorch. On every
+// backend.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -29,7 +30,8 @@ double norm(const std::vector<float>& x) {
 
 double difference(const std::vector<float>& a, const std::vector<float>& b) {
   double s = 0;
-  for (size_t i = 0; i < a.size(); ++i) s += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+  for (size_t i = 0; i < a.size(); ++i)
+    s += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
   return std::sqrt(s);
 }
 
@@ -74,7 +76,8 @@ Measured measure(const std::string& folder, const kernels::KernelTable& table) {
   runtime::StateStore states(*device);
   runtime::Executor executor(built.plan, {*device, pool, states});
   std::vector<models::Parameter> parameters = models::parameters(config, DType::f32, DType::f32);
-  decode::load_weights(config, files, parameters, [&](const models::Parameter& p) { return states.data(p.name); });
+  decode::load_weights(config, files, parameters,
+                       [&](const models::Parameter& p) { return states.data(p.name); });
   executor.bind_input("ids", ids.data());
   executor.bind_input("targets", targets.data());
   executor.run();
@@ -83,7 +86,8 @@ Measured measure(const std::string& folder, const kernels::KernelTable& table) {
   std::vector<float> logits = read_f32(expected, "logits"), loss = read_f32(expected, "loss");
   m.logits = difference(floats(executor.output("logits")), logits) / norm(logits);
   float weight = *executor.output("weight_sum").as<const float>();
-  m.loss = std::abs(static_cast<double>(*executor.output("loss_sum").as<const float>() / weight) - static_cast<double>(loss[0]));
+  m.loss = std::abs(static_cast<double>(*executor.output("loss_sum").as<const float>() / weight) -
+                    static_cast<double>(loss[0]));
 
   // Parameters that are parts of one checkpoint tensor are joined along its last dimension.
   std::map<std::string, std::vector<float>> gradients;
@@ -131,15 +135,16 @@ TEST_P(Parity, LogitsLossAndEveryGradient) {
     if (kernels::isa_available(isa)) tables.push_back(&kernels::cpu_table(isa));
   for (const kernels::KernelTable* table : tables) {
     Measured m = measure(folder, *table);
-    std::printf("parity %-12s %-10s logits %.1e  loss %.1e  worst gradient %.1e (%s)\n", GetParam(), std::string(table->name).c_str(),
-                m.logits, m.loss, m.worst_gradient, m.worst_name.c_str());
+    std::printf("parity %-12s %-10s logits %.1e  loss %.1e  worst gradient %.1e (%s)\n", GetParam(),
+                std::string(table->name).c_str(), m.logits, m.loss, m.worst_gradient, m.worst_name.c_str());
     EXPECT_LE(m.logits, kLogitBar) << table->name;
     EXPECT_LE(m.worst_gradient, kGradientBar) << table->name << " " << m.worst_name;
     EXPECT_LE(m.loss, 1e-5) << table->name;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Parity, testing::Values("gpt2", "llama2", "llama3", "llama3_tied", "qwen2", "qwen3"));
+INSTANTIATE_TEST_SUITE_P(Families, Parity,
+                         testing::Values("gpt2", "llama2", "llama3", "llama3_tied", "qwen2", "qwen3"));
 
 }  // namespace
 }  // namespace hoist

@@ -37,7 +37,8 @@ TEST(Ranks, FourRanksTrainLikeOne) {
     r.tensor = split.tensor;
     r.folder = tmp.path() + "/" + std::to_string(split.data) + "x" + std::to_string(split.tensor);
     double worst = worst_relative(want, losses(r, steps()));
-    std::printf("%d-way data x %d-way tensor: largest relative difference of %d losses %.1e\n", split.data, split.tensor, steps(), worst);
+    std::printf("%d-way data x %d-way tensor: largest relative difference of %d losses %.1e\n", split.data,
+                split.tensor, steps(), worst);
     EXPECT_LE(worst, 1e-4);
   }
 }

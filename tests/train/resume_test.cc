@@ -28,7 +28,8 @@ Recipe small(const std::string& folder) {
   r.batch = 4;
   r.checkpoint_every = 7;
   r.max_bytes = 30000;
-  r.paths = {std::string(HOIST_SOURCE_DIR) + "/CONTRIBUTING.md", std::string(HOIST_SOURCE_DIR) + "/README.md"};
+  r.paths = {std::string(HOIST_SOURCE_DIR) + "/CONTRIBUTING.md",
+             std::string(HOIST_SOURCE_DIR) + "/README.md"};
   r.threads = 1;
   return r;
 }
@@ -43,7 +44,8 @@ std::map<int64_t, std::string> losses_of(const std::string& folder) {
     auto line = nlohmann::json::parse(text.substr(at, end - at), nullptr, false);
     at = end == std::string::npos ? text.size() : end + 1;
     if (line.is_discarded() || line["kind"] != "step") continue;
-    EXPECT_TRUE(out.emplace(line["step"].get<int64_t>(), line["loss_hex"].get<std::string>()).second) << "step logged twice";
+    EXPECT_TRUE(out.emplace(line["step"].get<int64_t>(), line["loss_hex"].get<std::string>()).second)
+        << "step logged twice";
   }
   return out;
 }
@@ -140,7 +142,8 @@ TEST(Resume, AfterKill9AtRandomMoments) {
     int status = 0;
     if (kills < 20) {
       // Not before the run has got to training: kills during start-up prove little.
-      int64_t before = io::path_exists(r.folder + "/metrics.jsonl") ? io::file_size(r.folder + "/metrics.jsonl") : -1;
+      int64_t before =
+          io::path_exists(r.folder + "/metrics.jsonl") ? io::file_size(r.folder + "/metrics.jsonl") : -1;
       for (int i = 0; i < 2000; ++i) {
         if (waitpid(pid, &status, WNOHANG) == pid) break;
         if (io::file_size(r.folder + "/metrics.jsonl") != before) break;
@@ -154,7 +157,8 @@ TEST(Resume, AfterKill9AtRandomMoments) {
       io::NewestCheckpoint newest = io::find_newest_checkpoint(r.folder + "/checkpoints");
       // What a killed save leaves under its temporary name is not a checkpoint.
       for (const auto& s : newest.skipped)
-        EXPECT_NE(s.path.find("/.tmp-"), std::string::npos) << "unreadable checkpoint " << s.path << ": " << s.reason;
+        EXPECT_NE(s.path.find("/.tmp-"), std::string::npos)
+            << "unreadable checkpoint " << s.path << ": " << s.reason;
     } else {
       waitpid(pid, &status, 0);
     }

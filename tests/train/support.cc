@@ -19,8 +19,10 @@ TemporaryFolder::~TemporaryFolder() { io::remove_tree(path_); }
 Recipe character_recipe(const std::string& folder) {
   Recipe r;
   const std::string source = HOIST_SOURCE_DIR, shakespeare = source + "/../shared/data/tinyshakespeare.txt";
-  r.paths = io::path_exists(shakespeare) ? std::vector<std::string>{shakespeare}
-                                         : std::vector<std::string>{source + "/README.md", source + "/CONTRIBUTING.md", source + "/docs/*.md"};
+  r.paths = io::path_exists(shakespeare)
+                ? std::vector<std::string>{shakespeare}
+                : std::vector<std::string>{source + "/README.md", source + "/CONTRIBUTING.md",
+                                           source + "/docs/*.md"};
   r.family = "gpt2";
   r.hidden = 128;
   r.layers = 4;

@@ -19,7 +19,8 @@ class TemporaryFolder {
   std::string path_;
 };
 
-// nanoGPT's small character model, on tinyshakespeare where it is found, else on this project's own documents.
+// nanoGPT's small character model, on tinyshakespeare where it is found, else on this project's own
+// documents.
 Recipe character_recipe(const std::string& folder);
 
 // Losses of `steps` steps.
