@@ -1,5 +1,6 @@
 #include "data/batches.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -30,7 +31,7 @@ Batches::Batches(const TokenArray& tokens, const BatchShape& shape, Sampling sam
       shape_(shape),
       sampling_(sampling),
       seed_(seed),
-      windows_((tokens.size() - 1) / shape.seq) {
+      windows_(std::max<int64_t>(1, (tokens.size() - shape.seq) / shape.seq)) {
   if (tokens.size() < shape.seq + 1)
     throw_invalid("data: found " + std::to_string(tokens.size()) + " training tokens, expected at least " +
                   std::to_string(shape.seq + 1) + " (one more than train.seq)");
@@ -43,8 +44,14 @@ int64_t Batches::start_of(int64_t step, int64_t row) const {
     return static_cast<int64_t>(CounterRng(seed_, stable_hash("batch"))
                                     .below(index, static_cast<uint64_t>(tokens_.size() - shape_.seq)));
   }
-  int64_t epoch = static_cast<int64_t>(index) / windows_, place = static_cast<int64_t>(index) % windows_;
-  return permute(place, windows_, seed_, static_cast<uint64_t>(epoch) + 1) * shape_.seq;
+  const int64_t epoch = static_cast<int64_t>(index) / windows_,
+                place = static_cast<int64_t>(index) % windows_;
+  // The last window of the latest start still ends, target included, inside the text.
+  const int64_t room = tokens_.size() - windows_ * shape_.seq;
+  const int64_t shift = static_cast<int64_t>(
+      CounterRng(seed_, stable_hash("epoch"))
+          .below(static_cast<uint64_t>(epoch), static_cast<uint64_t>(std::min(room, shape_.seq))));
+  return permute(place, windows_, seed_, static_cast<uint64_t>(epoch) + 1) * shape_.seq + shift;
 }
 
 void Batches::fill(int64_t step, int64_t first, int64_t count, int32_t* ids, int32_t* targets) const {

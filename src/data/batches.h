@@ -11,7 +11,9 @@ namespace hoist::data {
 
 enum class Sampling {
   kRandom,  // every row starts anywhere (nanoGPT)
-  kEpoch,   // the windows 0, seq, 2 seq, ... each once per epoch, in an order shuffled anew each epoch
+  // Windows side by side, each once per epoch, in an order shuffled anew each epoch; where the first begins
+  // is drawn anew as well, so that no token keeps its place in a window.
+  kEpoch,
 };
 
 struct BatchShape {
