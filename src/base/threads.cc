@@ -60,13 +60,17 @@ Topology Topology::detect() {
   return t;
 }
 
+// A job is open while its caller still takes chunks. Workers join an open job and leave it; the caller closes
+// the job when no chunk is left and waits only for those who joined, so a worker that the system has not
+// woken yet delays nobody.
 struct ThreadPool::State {
+  static constexpr uint32_t kOpen = 1u << 31;
   std::vector<std::thread> workers;
   int spin_microseconds = 20;
-  // A job: published by bumping `epoch`; finished when `running` reaches zero.
-  std::atomic<uint32_t> epoch{0};
-  std::atomic<int> running{0};
+  std::atomic<uint32_t> epoch{0};  // bumped for each job: what sleeping workers watch
+  std::atomic<uint32_t> gate{0};   // kOpen, plus the number of workers inside
   std::atomic<int64_t> next{0};
+  // Written only while the gate is closed and nobody is inside.
   int64_t n = 0, chunk = 1;
   const FunctionRef<void(int64_t, int64_t, int)>* body = nullptr;
   std::atomic<bool> stop{false};
@@ -124,12 +128,19 @@ void ThreadPool::work(int worker) {
     wait_change(s.epoch, seen, s.spin_microseconds);
     seen = s.epoch.load(std::memory_order_acquire);
     if (s.stop) return;
+    uint32_t gate = s.gate.load(std::memory_order_relaxed);
+    bool joined = false;
+    while ((gate & State::kOpen) && !joined)
+      joined =
+          s.gate.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire, std::memory_order_relaxed);
+    if (!joined) continue;
     while (true) {
       int64_t begin = s.next.fetch_add(s.chunk, std::memory_order_relaxed);
       if (begin >= s.n) break;
       (*s.body)(begin, std::min(begin + s.chunk, s.n), worker);
     }
-    if (s.running.fetch_sub(1, std::memory_order_acq_rel) == 1) s.running.notify_one();
+    if (s.gate.fetch_sub(1, std::memory_order_release) == 1)
+      s.gate.notify_one();  // the last one out of a closed job
   }
 }
 
@@ -147,7 +158,7 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
   s.chunk = (chunk + grain - 1) / grain * grain;
   s.body = &body;
   s.next.store(0, std::memory_order_relaxed);
-  s.running.store(threads_ - 1, std::memory_order_relaxed);
+  s.gate.store(State::kOpen, std::memory_order_release);
   s.epoch.fetch_add(1, std::memory_order_release);
   s.epoch.notify_all();
   while (true) {
@@ -155,9 +166,11 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
     if (begin >= n) break;
     body(begin, std::min(begin + s.chunk, n), 0);
   }
-  int left;
-  while ((left = s.running.load(std::memory_order_acquire)) != 0)
-    wait_change(s.running, left, s.spin_microseconds);
+  uint32_t inside = s.gate.fetch_and(~State::kOpen, std::memory_order_acquire) & ~State::kOpen;
+  while (inside) {
+    wait_change(s.gate, inside, s.spin_microseconds);
+    inside = s.gate.load(std::memory_order_acquire);
+  }
 }
 
 }  // namespace hoist
