@@ -1,35 +1,46 @@
 #include "kernels/run_op.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstring>
 #include <map>
 
+#include "base/check.h"
+
 namespace hoist::kernels {
 
-namespace {
-constexpr size_t kGuard = 128;
-constexpr std::byte kGuardByte{0xa5};
-
-// Room for `bytes`, with the guard behind.
-std::vector<Line> make_storage(int64_t bytes) {
-  std::vector<Line> lines((static_cast<size_t>(bytes) + kGuard + 63) / 64);
-  std::memset(lines.data(), static_cast<int>(kGuardByte), lines.size() * sizeof(Line));
-  return lines;
+Pages::Pages(int64_t bytes, int64_t alignment) : bytes_(bytes), alignment_(alignment) {
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  mapped_ = (bytes + alignment + page - 1) / page * page + page;
+  void* at =
+      mmap(nullptr, static_cast<size_t>(mapped_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  HOIST_CHECK(at != MAP_FAILED, "no memory for a test");
+  base_ = static_cast<std::byte*>(at);
+  std::byte* edge = base_ + mapped_ - page;
+  HOIST_CHECK(mprotect(edge, static_cast<size_t>(page), PROT_NONE) == 0, "no guard page");
+  data_ = reinterpret_cast<std::byte*>(reinterpret_cast<uintptr_t>(edge - bytes) &
+                                       ~static_cast<uintptr_t>(alignment - 1));
 }
-}  // namespace
+Pages::Pages(const Pages& other) {
+  if (!other.base_) return;
+  *this = Pages(other.bytes_, other.alignment_);
+  std::memcpy(data_, other.data_, static_cast<size_t>(bytes_));
+}
+void Pages::swap(Pages& other) noexcept {
+  std::swap(base_, other.base_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(alignment_, other.alignment_);
+  std::swap(mapped_, other.mapped_);
+}
+Pages::~Pages() {
+  if (base_) munmap(base_, static_cast<size_t>(mapped_));
+}
 
-Tensor::Tensor(const ir::Type& t) : type(t), storage(make_storage(t.bytes())) {
+Tensor::Tensor(const ir::Type& t) : type(t), storage(t.bytes()) {
   for (const ir::Dim& d : t.dims) dims.push_back(d.size);
-  std::memset(data(), 0, static_cast<size_t>(t.bytes()));
-}
-
-std::byte* Tensor::data() const { return const_cast<std::byte*>(storage.data()->bytes); }
-
-bool Tensor::guard_intact() const {
-  const std::byte* end = data() + type.bytes();
-  for (size_t i = 0; i < kGuard; ++i)
-    if (end[i] != kGuardByte) return false;
-  return true;
 }
 
 double Tensor::get(int64_t i) const {
@@ -106,7 +117,7 @@ OpRunner::OpRunner(const OpCall& call, const KernelTable& table, int threads, st
   }
   for (size_t i = 0; i < results_.size(); ++i) {
     int at = static_cast<int>(i) < op_->in_place.size() ? op_->in_place[static_cast<int>(i)] : -1;
-    if (at >= 0) results_[i].storage.clear();  // lives in the operand
+    if (at >= 0) results_[i].storage = Pages();  // lives in the operand
   }
   ir::OpView view{op_, &attrs_, types, out};
   for (const Kernel* k : table.kernels) {
@@ -116,8 +127,10 @@ OpRunner::OpRunner(const OpCall& call, const KernelTable& table, int threads, st
   }
   if (!kernel_) return;
   if (kernel_->prepare) kernel_->prepare(view, prepared_);
-  workspace_bytes_ = kernel_->workspace ? kernel_->workspace(view, threads) : 0;
-  workspace_ = make_storage(workspace_bytes_);
+  // Uninitialized memory of a plan's arena: anything may stand in it.
+  const int64_t bytes = kernel_->workspace ? kernel_->workspace(view, threads) : 0;
+  workspace_ = Pages(bytes, 64);
+  std::memset(workspace_.data(), 0xff, static_cast<size_t>(bytes));
 }
 
 void OpRunner::run() {
@@ -127,19 +140,11 @@ void OpRunner::run() {
     int at = static_cast<int>(i) < op_->in_place.size() ? op_->in_place[static_cast<int>(i)] : -1;
     out.push_back(at >= 0 ? operands_[static_cast<size_t>(at)].view() : results_[i].view());
   }
-  kernel_->run({attrs_, in, out, prepared_, workspace_.data()->bytes, pool_});
+  kernel_->run({attrs_, in, out, prepared_, workspace_.data(), pool_});
   for (size_t i = 0; i < results_.size(); ++i) {
     int at = static_cast<int>(i) < op_->in_place.size() ? op_->in_place[static_cast<int>(i)] : -1;
     if (at >= 0) results_[i] = operands_[static_cast<size_t>(at)];
   }
-}
-
-bool OpRunner::guards_intact() const {
-  for (const Tensor& t : results_)
-    if (!t.storage.empty() && !t.guard_intact()) return false;
-  for (size_t i = 0; i < kGuard; ++i)
-    if (workspace_.data()->bytes[static_cast<size_t>(workspace_bytes_) + i] != kGuardByte) return false;
-  return true;
 }
 
 }  // namespace hoist::kernels

@@ -3,30 +3,48 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernel.h"
 
 namespace hoist::kernels {
 
-// A tensor that owns its bytes, 64-byte aligned with a guard behind them.
-struct alignas(64) Line {
-  std::byte bytes[64];
+// Bytes that end where a page nobody may touch begins: one read or write too far ends the test.
+class Pages {
+ public:
+  Pages() = default;
+  // `alignment` (a power of two, at most 64) moves the bytes that much away from the edge at most.
+  explicit Pages(int64_t bytes, int64_t alignment = 1);
+  Pages(const Pages& other);
+  Pages(Pages&& other) noexcept { swap(other); }
+  Pages& operator=(Pages other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Pages();
+  std::byte* data() const { return data_; }
+
+ private:
+  void swap(Pages& other) noexcept;
+  std::byte *base_ = nullptr, *data_ = nullptr;
+  int64_t bytes_ = 0, alignment_ = 1, mapped_ = 0;
 };
+
+// A tensor that owns its bytes.
 struct Tensor {
   ir::Type type;
-  std::vector<Line> storage;
+  Pages storage;
   InlineVec<int64_t, 8> dims;  // live lengths
 
   Tensor() = default;
   explicit Tensor(const ir::Type& type);
-  std::byte* data() const;
+  std::byte* data() const { return storage.data(); }
   TensorView view() const { return {data(), type.dtype, dims}; }
   int64_t elements() const { return view().elements(); }
   // Any dtype, as double.
   double get(int64_t i) const;
   void set(int64_t i, double x);
-  bool guard_intact() const;
   std::vector<std::byte> bytes() const { return {data(), data() + elements() * dtype_size(type.dtype)}; }
 };
 
@@ -48,7 +66,6 @@ class OpRunner {
   void run();
   std::vector<Tensor>& results() { return results_; }
   std::vector<Tensor>& operands() { return operands_; }
-  bool guards_intact() const;
 
  private:
   const ir::OpDef* op_;
@@ -56,8 +73,7 @@ class OpRunner {
   std::vector<Tensor> operands_, results_;
   const Kernel* kernel_ = nullptr;
   Prepared prepared_;
-  std::vector<Line> workspace_;
-  int64_t workspace_bytes_ = 0;
+  Pages workspace_;
   ThreadPool& pool_;
 };
 
