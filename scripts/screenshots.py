@@ -5,13 +5,19 @@ light and dark.
 Usage: scripts/screenshots.py HOIST_BINARY MODEL_FOLDER [--prompt TEXT] [--tokens N] [--report REPORT_HTML] [--out FOLDER]
        scripts/screenshots.py --report REPORT_HTML
 
-Needs chromium and chromedriver. Each picture of the page is taken in the middle of a generation: where the model is
-faster than the browser, after its end. A report is shown with values under the pointer.
+Needs chromium and chromedriver. Each picture of the page is taken in the middle of a generation; so that a small model
+is not done before the browser has drawn, the server is held back by stopping and continuing its process. A report is
+shown with values under the pointer.
 """
 
 import argparse
+import contextlib
+import os
 import pathlib
+import signal
 import sys
+import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "python"))
@@ -57,6 +63,32 @@ def report_picture(page, report, size, scheme, options):
     print(path)
 
 
+@contextlib.contextmanager
+def slowed(pid, share=0.04):
+    """Lets a process run for a small share of the time."""
+    done = threading.Event()
+
+    def hold():
+        while not done.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.002 / share)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def children():
+    """Processes that this one started."""
+    return [int(p) for p in pathlib.Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
+
+
 def every_look():
     return [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 
@@ -78,9 +110,12 @@ def main():
             for look in every_look():
                 report_picture(page, options.report, *look, options)
         if options.binary is not None:
+            before = set(children())
             with server_process.serving(options.binary, options.model) as url:
-                for look in every_look():
-                    picture(page, url, *look, options)
+                server = next(pid for pid in children() if pid not in before)
+                with slowed(server):
+                    for look in every_look():
+                        picture(page, url, *look, options)
 
 
 if __name__ == "__main__":
