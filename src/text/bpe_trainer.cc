@@ -12,6 +12,7 @@
 #include "text/flat_map.h"
 #include "text/pattern.h"
 #include "text/regex.h"
+#include "text/unicode.h"
 #include "text/utf8.h"
 #include "text/vocab.h"
 
@@ -104,7 +105,7 @@ Json added_token(int32_t id, const std::string& content) {
           {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
 
-Json tokenizer_file(Json added, Json pre_tokenizer, Json decoder, Json vocab, Json merges) {
+Json tokenizer_file(Json added, Json normalizer, Json pre_tokenizer, Json decoder, Json vocab, Json merges) {
   Json model = {{"type", "BPE"},
                 {"dropout", nullptr},
                 {"unk_token", nullptr},
@@ -117,7 +118,7 @@ Json tokenizer_file(Json added, Json pre_tokenizer, Json decoder, Json vocab, Js
   model["merges"] = std::move(merges);
   Json file = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   file["added_tokens"] = std::move(added);
-  file["normalizer"] = nullptr;
+  file["normalizer"] = std::move(normalizer);
   file["pre_tokenizer"] = std::move(pre_tokenizer);
   file["post_processor"] = nullptr;
   file["decoder"] = std::move(decoder);
@@ -149,6 +150,7 @@ BpeTrainer::BpeTrainer(BpeTrainerOptions options) : state_(std::make_unique<Stat
     throw_invalid(fmt::format("vocab_size: found {}, expected {} to {}", options.vocab_size, least, 1 << 24));
   }
   options.min_frequency = std::max<uint64_t>(options.min_frequency, 1);
+  if (options.split == BpeSplit::kQwen2) state_->split = Pattern::regex(kQwen2Regex, "trainer");
   state_->options = std::move(options);
 }
 
@@ -160,6 +162,10 @@ void BpeTrainer::add(std::string_view document) {
   std::string repaired;
   if (!is_utf8(document)) {
     repaired = repair_utf8(document);
+    document = repaired;
+  }
+  if (state.options.split == BpeSplit::kQwen2) {
+    repaired = normalize(document, NormalForm::kNfc);
     document = repaired;
   }
   state.spans.clear();
@@ -275,9 +281,21 @@ std::string BpeTrainer::train() {
   for (size_t id = 0; id < tokens.size(); ++id) {
     static_cast<std::vector<Json::object_t::value_type>&>(fields).emplace_back(tokens[id], id);
   }
-  const Json byte_level = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  return tokenizer_file(std::move(added), byte_level, byte_level, std::move(vocab), std::move(merges))
+  auto byte_level = [](bool regex) {
+    return Json{
+        {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", regex}};
+  };
+  Json normalizer = nullptr, pre_tokenizer = byte_level(true);
+  if (options.split == BpeSplit::kQwen2) {
+    normalizer = {{"type", "NFC"}};
+    Json cut = {{"type", "Split"},
+                {"pattern", {{"Regex", kQwen2Regex}}},
+                {"behavior", "Isolated"},
+                {"invert", false}};
+    pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", Json::array({cut, byte_level(false)})}};
+  }
+  return tokenizer_file(std::move(added), normalizer, pre_tokenizer, byte_level(true), std::move(vocab),
+                        std::move(merges))
              .dump(1) +
          "\n";
 }
@@ -303,7 +321,8 @@ std::string make_character_tokenizer(std::string_view text) {
     append_char(token, c);
     vocab[token] = id++;
   }
-  return tokenizer_file(Json::array(), nullptr, {{"type", "Fuse"}}, std::move(vocab), Json::array()).dump(1) +
+  return tokenizer_file(Json::array(), nullptr, nullptr, {{"type", "Fuse"}}, std::move(vocab), Json::array())
+             .dump(1) +
          "\n";
 }
 

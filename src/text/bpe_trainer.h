@@ -15,7 +15,12 @@
 
 namespace hoist::text {
 
+// How text is cut into words before merges are learned. A Qwen2 or Qwen3 folder needs kQwen2: `transformers`
+// gives its tokenizer class that cut and NFC whatever tokenizer.json says.
+enum class BpeSplit { kGpt2, kQwen2 };
+
 struct BpeTrainerOptions {
+  BpeSplit split = BpeSplit::kGpt2;
   int32_t vocab_size = 4096;   // special tokens + 256 bytes + merges; fewer come out when the text runs dry
   uint64_t min_frequency = 2;  // pairs seen less often are not merged
   std::vector<std::string> special_tokens = {"<|endoftext|>"};  // ids 0, 1, ...

@@ -26,6 +26,7 @@ using Scanner = size_t (*)(std::string_view text, size_t at);
 Scanner find_scanner(std::string_view regex);  // nullptr when the regular expression is not a known one
 
 extern const char* const kGpt2Regex;
+extern const char* const kQwen2Regex;
 
 class Pattern {
  public:

@@ -150,6 +150,7 @@ void Trainer::open_data() {
       } else {
         text::BpeTrainerOptions bpe;
         bpe.vocab_size = static_cast<int32_t>(recipe_.vocab);
+        if (recipe_.family == "qwen2" || recipe_.family == "qwen3") bpe.split = text::BpeSplit::kQwen2;
         if (observer_.progress)
           bpe.progress = [&](int32_t done, int32_t wanted) { observer_.progress("tokenizer", done, wanted); };
         json = text::train_bpe(documents.train, bpe);

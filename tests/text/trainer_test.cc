@@ -142,5 +142,17 @@ TEST(CharacterTokenizer, HasOneTokenPerCharacter) {
   EXPECT_THROW(make_character_tokenizer(""), Error);
 }
 
+// What transformers' Qwen2 class makes of a folder: NFC, and every digit a word of its own.
+TEST(BpeTrainer, Qwen2CutsDigitsApartAndComposes) {
+  BpeTrainerOptions options;
+  options.split = BpeSplit::kQwen2;
+  options.vocab_size = 300;
+  const std::string text = "for 1234 and 1234 and 1234, e\u0301t\u00e9";
+  auto tokenizer = Tokenizer::from_json(train_bpe(std::vector<std::string>(20, text), options));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), "for 1234 and 1234 and 1234, \u00e9t\u00e9");
+  EXPECT_EQ(tokenizer->encode("1234").size(), 4u);
+  EXPECT_FALSE(tokenizer->token_to_id("\u01201")) << "a space never joins a digit";
+}
+
 }  // namespace
 }  // namespace hoist::text
