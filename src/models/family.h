@@ -45,6 +45,8 @@ const FamilyDef& llama_family();  // also Qwen2 and Qwen3
 const FamilyDef& gpt2_family();
 const FamilyDef& family(const io::ModelConfig& config);
 
+nn::Activation activation(io::Activation a);
+
 // Shared by the families' parameter lists.
 Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::vector<int64_t> shape,
                     Init init, bool bias = false);

@@ -69,16 +69,6 @@ std::vector<Parameter> family_parameters(const ModelConfig& c, DType dtype, DTyp
   return out;
 }
 
-nn::Activation activation(io::Activation a) {
-  switch (a) {
-    case io::Activation::kSilu: return nn::Activation::kSilu;
-    case io::Activation::kGelu: return nn::Activation::kGelu;
-    case io::Activation::kGeluTanh: return nn::Activation::kGeluTanh;
-    case io::Activation::kRelu: return nn::Activation::kRelu;
-  }
-  return nn::Activation::kGeluTanh;
-}
-
 ValueId norm(const Forward& f, ValueId x, const std::string& name) {
   return ops::layer_norm(f.b, x, f.weights[name + ".weight"], f.weights[name + ".bias"], "model",
                          f.config.norm_eps)

@@ -63,16 +63,6 @@ std::vector<Parameter> family_parameters(const ModelConfig& c, DType dtype, DTyp
   return out;
 }
 
-nn::Activation activation(io::Activation a) {
-  switch (a) {
-    case io::Activation::kSilu: return nn::Activation::kSilu;
-    case io::Activation::kGelu: return nn::Activation::kGelu;
-    case io::Activation::kGeluTanh: return nn::Activation::kGeluTanh;
-    case io::Activation::kRelu: return nn::Activation::kRelu;
-  }
-  return nn::Activation::kSilu;
-}
-
 ValueId rope_table(ir::Builder& b, const ModelConfig& c) {
   ops::RopeFrequenciesAttrs r;
   r.dim = c.head_dim;

@@ -46,6 +46,16 @@ Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::ve
   return p;
 }
 
+nn::Activation activation(io::Activation a) {
+  switch (a) {
+    case io::Activation::kSilu: return nn::Activation::kSilu;
+    case io::Activation::kGelu: return nn::Activation::kGelu;
+    case io::Activation::kGeluTanh: return nn::Activation::kGeluTanh;
+    case io::Activation::kRelu: return nn::Activation::kRelu;
+  }
+  return nn::Activation::kSilu;
+}
+
 const FamilyDef& family(const io::ModelConfig& config) {
   return config.family == io::Family::kGpt2 ? gpt2_family() : llama_family();
 }
