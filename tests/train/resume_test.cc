@@ -126,50 +126,51 @@ TEST(Resume, AfterKill9AtRandomMoments) {
   Recipe whole = r;
   whole.folder = tmp.path() + "/whole";
   const auto want = undisturbed(whole);
-  const std::string recipe = tmp.path() + "/recipe.toml";
-  io::atomic_write(recipe, print(r));
   std::mt19937 random(std::random_device{}());
-  int kills = 0;
-  for (int round = 0; round < 400; ++round) {
-    pid_t pid = fork();
-    ASSERT_GE(pid, 0);
-    if (pid == 0) {
-      std::freopen("/dev/null", "w", stderr);
-      execl(HOIST_BINARY, HOIST_BINARY, "train", recipe.c_str(), static_cast<char*>(nullptr));
-      _exit(127);
-    }
-    // After 20 kills it may run to its end.
-    int status = 0;
-    if (kills < 20) {
-      // Not before the run has got to training: kills during start-up prove little.
-      int64_t before =
-          io::path_exists(r.folder + "/metrics.jsonl") ? io::file_size(r.folder + "/metrics.jsonl") : -1;
-      for (int i = 0; i < 2000; ++i) {
-        if (waitpid(pid, &status, WNOHANG) == pid) break;
-        if (io::file_size(r.folder + "/metrics.jsonl") != before) break;
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  // A run that reaches its end before 20 kills is followed by another, in a folder of its own.
+  int kills = 0, runs = 0;
+  for (; kills < 20 && runs < 60; ++runs) {
+    r.folder = tmp.path() + "/killed" + std::to_string(runs);
+    const std::string recipe = r.folder + ".toml", metrics = r.folder + "/metrics.jsonl";
+    io::atomic_write(recipe, print(r));
+    for (bool ended = false; !ended;) {
+      const int64_t before = io::path_exists(metrics) ? io::file_size(metrics) : -1;
+      pid_t pid = fork();
+      ASSERT_GE(pid, 0);
+      if (pid == 0) {
+        if (!std::freopen("/dev/null", "w", stderr)) _exit(126);
+        execl(HOIST_BINARY, HOIST_BINARY, "train", recipe.c_str(), static_cast<char*>(nullptr));
+        _exit(127);
       }
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 250000));
-      if (kill(pid, SIGKILL) == 0) {
-        waitpid(pid, &status, 0);
-        if (WIFSIGNALED(status)) ++kills;
+      int status = 0;
+      bool reaped = false;
+      if (kills < 20) {
+        // Not before the run has got to training: kills during start-up prove little.
+        while (!(reaped = waitpid(pid, &status, WNOHANG) == pid) && io::file_size(metrics) == before)
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (!reaped) {
+          std::this_thread::sleep_for(std::chrono::microseconds(random() % 100000));
+          kill(pid, SIGKILL);
+        }
       }
+      if (!reaped) {
+        ASSERT_EQ(waitpid(pid, &status, 0), pid);
+      }
+      if (WIFSIGNALED(status)) ++kills;
       io::NewestCheckpoint newest = io::find_newest_checkpoint(r.folder + "/checkpoints");
       // What a killed save leaves under its temporary name is not a checkpoint.
       for (const auto& s : newest.skipped)
         EXPECT_NE(s.path.find("/.tmp-"), std::string::npos)
             << "unreadable checkpoint " << s.path << ": " << s.reason;
-    } else {
-      waitpid(pid, &status, 0);
+      if (WIFEXITED(status)) {
+        ASSERT_EQ(WEXITSTATUS(status), 0);
+        ended = true;
+      }
     }
-    if (WIFEXITED(status)) {
-      ASSERT_EQ(WEXITSTATUS(status), 0);
-      break;
-    }
+    EXPECT_EQ(losses_of(r.folder), want);
   }
-  std::printf("killed %d times\n", kills);
-  EXPECT_GE(kills, 20) << "the run ended before it could be killed often enough";
-  EXPECT_EQ(losses_of(r.folder), want);
+  std::printf("killed %d times in %d runs\n", kills, runs);
+  EXPECT_GE(kills, 20);
 }
 
 }  // namespace
