@@ -1,7 +1,8 @@
 // Fuzz: any text at all goes through parse; what is accepted must print, parse back to the same text, and
 // give verify, the axis rules and the cost count nothing to trip over. Refusals are hoist::Error and nothing
 // else. Names are interned for ever (base/symbol.h); after 2^20 of them new names are refused, which is an
-// Error too. Links: ops ir
+// Error too.
+// Links: ops ir
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

@@ -3,7 +3,8 @@
 // Whatever the bytes are, loading either throws hoist::Error or gives a tokenizer whose encode, decode and
 // streamed decode finish (or throw Error); streamed and batch decoding agree. An input without a zero byte
 // that is no tokenizer is encoded as text by a fixed byte-level tokenizer instead, where decoding must give
-// back the text. Links: text
+// back the text.
+// Links: text
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -3,6 +3,9 @@
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/simd.h"
+#if HOIST_X86
+#include <cpuid.h>
+#endif
 
 namespace hoist::kernels {
 
@@ -48,6 +51,16 @@ std::string_view isa_name(Isa isa) {
   return "portable";
 }
 
+#if HOIST_X86
+namespace {
+// clang 14's __builtin_cpu_supports does not know this feature.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+}  // namespace
+#endif
+
 bool isa_available(Isa isa) {
 #if HOIST_X86
   if (isa == Isa::kAvx512)
@@ -56,7 +69,7 @@ bool isa_available(Isa isa) {
            isa_available(Isa::kAvx2);
   if (isa == Isa::kAvx2)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("bmi2") && has_f16c();
 #endif
   return isa == Isa::kPortable;
 }
