@@ -5,10 +5,12 @@
 #include <memory>
 
 #include "base/error.h"
+#include "bench/generate.h"
 #include "bench/harness.h"
 #include "bench/kernel_cases.h"
 #include "bench/machine.h"
 #include "bench/peers.h"
+#include "bench/train.h"
 #include "cli/options.h"
 
 namespace hoist::cli {
@@ -29,6 +31,13 @@ class Printer {
     if (json_) return;
     std::printf("%s\n", bench::to_line(r).c_str());
     std::fflush(stdout);
+  }
+  // What is being done now, on a terminal.
+  void note(const std::string& what) {
+    if (!terminal_) return;
+    std::fprintf(stderr, "\r\033[K%s  (%.0f s)", what.c_str(), bench::now() - start_);
+    std::fflush(stderr);
+    drawn_ = true;
   }
   void progress(int64_t at, int64_t total, const std::string& what) {
     if (!terminal_ || total <= 0) return;
@@ -136,6 +145,125 @@ void run_kernels(const KernelFlags& f) {
   printer.finish(rows);
 }
 
+// How much faster all threads are than one, row by row.
+std::vector<Row> scaling_rows(const std::vector<Row>& one, const std::vector<Row>& all) {
+  std::vector<Row> out;
+  for (size_t i = 0; i < one.size() && i < all.size(); ++i) {
+    Row r = all[i];
+    r.name += ".scaling";
+    r.unit = "x";
+    r.value = all[i].value / one[i].value;
+    r.ceiling = static_cast<double>(all[i].threads) / static_cast<double>(one[i].threads);
+    r.peers.clear();
+    out.push_back(std::move(r));
+  }
+  return out;
+}
+
+// Runs `measure` with the threads asked for; with `scaling` on one thread first (without peers).
+template <class Options, class Measure>
+void run_scaled(Options options, bool scaling, bool json, Measure measure) {
+  Printer printer(json);
+  auto note = [&](const std::string& text) { printer.note(text); };
+  std::vector<Row> rows, one;
+  auto take = [&](const std::vector<Row>& list) {
+    for (const Row& r : list) {
+      printer.row(r);
+      rows.push_back(r);
+    }
+  };
+  if (scaling) {
+    Options single = options;
+    single.threads = 1;
+    single.peers.clear();
+    one = measure(single, note);
+    take(one);
+  }
+  const std::vector<Row> all = measure(options, note);
+  take(all);
+  if (scaling) take(scaling_rows(one, all));
+  printer.finish(rows);
+}
+
+struct ModelFlags : Common {
+  std::vector<std::string> peers;
+  std::string memory_size;
+  bool scaling = false;
+
+  void add_to(CLI::App& app, const char* rows) {
+    add(app);
+    app.add_option("--peer", peers,
+                   std::string("A command to run in turns with ours, which prints tokens per second: "
+                               "ROW:NAME[:KEY]=COMMAND, the number after the last KEY counting; rows: ") +
+                       rows)
+        ->envname("HOIST_PEER")
+        ->expected(1)
+        ->take_all();
+    flag(app, "--scaling", scaling, "Measure one thread too, and how much faster all of them are");
+    option(app, "--memory-size", memory_size, "Bytes walked for the bandwidths; empty: eight caches");
+  }
+  template <class Options>
+  void fill(Options& o, const std::vector<std::string>& rows) const {
+    check();
+    if (!isa.empty()) throw_unsupported("--isa: whole models run on the best set; HOIST_ISA lowers it");
+    o.threads = threads;
+    o.rounds = rounds;
+    if (!memory_size.empty()) o.memory_bytes = parse_bytes(memory_size, "--memory-size");
+    for (const std::string& text : peers) o.peers.push_back(bench::parse_command_peer(text, rows));
+  }
+};
+
+void add_bench_train(CLI::App& app) {
+  struct Flags : ModelFlags {
+    bench::TrainOptions options;
+  };
+  auto f = std::make_shared<Flags>();
+  CLI::App& sub = *app.add_subcommand("train", "A training step of GPT-2: forward, backward, AdamW");
+  f->rounds = f->options.rounds;
+  f->add_to(sub, "train");
+  option(sub, "--shape", f->options.shape, "gpt2-124m, llama-1.1b or tiny");
+  option(sub, "--dtype", f->options.dtype, "f32, or bf16 with f32 masters");
+  option(sub, "--batch", f->options.batch, "Sequences in a step");
+  option(sub, "--seq", f->options.seq, "Tokens in a sequence");
+  sub.footer(
+      "Example:\n  hoist bench train --batch 4 --seq 64 --peer 'train:torch=python3 "
+      "scripts/bench_torch_gpt2.py --batch 4 --seq 64'");
+  sub.callback([f] {
+    f->fill(f->options, {"train"});
+    run_scaled(f->options, f->scaling, f->json, [](const bench::TrainOptions& o, const auto& note) {
+      return std::vector<Row>{bench::measure_train(o, note)};
+    });
+  });
+}
+
+void add_bench_generate(CLI::App& app) {
+  struct Flags : ModelFlags {
+    bench::GenerateOptions options;
+  };
+  auto f = std::make_shared<Flags>();
+  CLI::App& sub = *app.add_subcommand("generate", "Reading prompts and decoding, with random weights");
+  bench::GenerateOptions& o = f->options;
+  f->rounds = o.rounds;
+  f->add_to(sub, "prompt, decode");
+  option(sub, "--shape", o.shape, "llama-1.1b, gpt2-124m or tiny");
+  option(sub, "--quant", o.quant, "How weights are kept: f32, bf16, q8_0, q4_0 or q4_k");
+  option(sub, "--prompt", o.prompt, "Tokens of each prompt");
+  option(sub, "--tokens", o.tokens, "Tokens to decode for each stream");
+  option(sub, "--streams", o.streams, "Sequences decoded in one batch");
+  option(sub, "--context", o.context, "Tokens before the first that decode measures; 0: the prompt's");
+  option(sub, "--step-tokens", o.step_tokens, "Prompt tokens computed at once");
+  option(sub, "--cache", o.cache, "Dtype of keys and values");
+  sub.footer(
+      "Example:\n  hoist bench generate --shape llama-1.1b --quant bf16 --prompt 256 --peer "
+      "'prompt:llama.cpp:avg_ts=llama-bench -m model.gguf -p 256 -n 0 -t 2 -o json'");
+  sub.callback([f] {
+    f->fill(f->options, {"prompt", "decode"});
+    run_scaled(f->options, f->scaling, f->json, [](const bench::GenerateOptions& options, const auto& note) {
+      return bench::measure_generate(options, note);
+    });
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& root) {
@@ -167,6 +295,8 @@ void add_bench(CLI::App& root) {
     sub.footer("Example:\n  hoist bench kernels --filter gemm.f32 --peer openblas=/usr/lib/libopenblas.so");
     sub.callback([f] { run_kernels(*f); });
   }
+  add_bench_train(app);
+  add_bench_generate(app);
 }
 
 }  // namespace hoist::cli
