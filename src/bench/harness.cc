@@ -19,15 +19,17 @@ bool wanted(const Case& c, const std::string& filter) {
 // One turn: one run to warm up, then the median of as many as fit.
 double turn(const Run& run, double at_least) {
   run();
-  std::vector<double> times;
-  double spent = 0;
-  while (spent < at_least) {
-    const double start = now();
-    run();
-    times.push_back(now() - start);
-    spent += times.back();
-  }
-  return median(std::move(times));
+  return calmest([&] {
+    std::vector<double> times;
+    double spent = 0;
+    do {
+      const double start = now();
+      run();
+      times.push_back(now() - start);
+      spent += times.back();
+    } while (spent < at_least);
+    return median(std::move(times));
+  });
 }
 
 Row measure(const Case& c, const HarnessOptions& options, const Setting& setting, Ceilings& ceilings) {
