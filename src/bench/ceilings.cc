@@ -45,6 +45,12 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
+double median_ratio(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < a.size() && i < b.size(); ++i) ratios.push_back(a[i] / b[i]);
+  return median(std::move(ratios));
+}
+
 int64_t cache_bytes() {
   static const int64_t bytes = std::max<int64_t>(Topology::detect().l3_bytes, 4 << 20);
   return bytes;

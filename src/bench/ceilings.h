@@ -52,5 +52,8 @@ double now();
 // during it; gives the sample that was disturbed least. The same for ours, for ceilings and for peers.
 double calmest(FunctionRef<double()> sample);
 double median(std::vector<double> values);  // 0 for none
+// Median of a[i] / b[i]. A machine may be two machines in one minute (a neighbour on the other half of a
+// core), so what was measured side by side is compared side by side. 0 for none.
+double median_ratio(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace hoist::bench

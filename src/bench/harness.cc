@@ -51,11 +51,9 @@ Row measure(const Case& c, const HarnessOptions& options, const Setting& setting
       if (setting.threads > 1) std::this_thread::sleep_for(kSettle);
     }
   }
-  row.value = c.amount / median(std::move(mine));
-  const double seconds = median(std::move(bound));
-  row.ceiling = seconds > 0 ? c.amount / seconds : 0;
-  for (size_t i = 0; i < peers.size(); ++i)
-    row.peers.push_back({peers[i].name, c.amount / median(std::move(theirs[i]))});
+  row.value = c.amount / median(mine);
+  row.set_share(median_ratio(bound, mine));
+  for (size_t i = 0; i < peers.size(); ++i) row.add_peer(peers[i].name, median_ratio(theirs[i], mine));
   return row;
 }
 
