@@ -210,15 +210,15 @@ struct Paged {
     }
     for (; i < kKeyBlock; ++i) out.at[i] = -1;
   }
-  // The block's rows from the part-th of `parts`, in the order in which they lie: rows of heads [head, head +
-  // parts) of 64 / parts positions, or all positions of one head.
+  // Pointers to 64 of the block's rows, where a row is `per` neighbouring heads from `head` on: those of all
+  // positions (parts = 1), or the part-th of `parts` in the order in which they lie.
   template <class KT>
-  void point(const Rows& rows, int64_t head, int part, int parts, const KT* zeros, const KT** keys,
-             const KT** values) const {
+  void point(const Rows& rows, int64_t head, int64_t per, int part, int parts, const KT* zeros,
+             const KT** keys, const KT** values) const {
     const KT *k_pool = args.in<KT>(1), *v_pool = args.in<KT>(2);
     int at = part * kKeyBlock / parts, of = part * kKeyBlock % parts;
     for (int i = 0; i < kKeyBlock; ++i) {
-      const int64_t row = rows.at[at] + head + of;
+      const int64_t row = rows.at[at] + head + of * per;
       keys[i] = rows.at[at] < 0 ? zeros : k_pool + row * d;
       values[i] = rows.at[at] < 0 ? zeros : v_pool + row * dv;
       if (++of == parts) of = 0, ++at;
@@ -230,7 +230,7 @@ struct Paged {
 #if HOIST_ISA_IS_AVX512
     if constexpr (sizeof(KT) == 4 / A::kPer) {
       const PagedTile& t = tiles[item.tile];
-      if (t.end - t.begin == 1 && group <= kFew) return run<A, QT, KT, true>(item, s);
+      if (t.end - t.begin == 1 && group <= kFew && d % A::kPer == 0) return run<A, QT, KT, true>(item, s);
     }
 #endif
     run<A, QT, KT, false>(item, s);
@@ -244,15 +244,20 @@ struct Paged {
     const int64_t last_head = std::min<int64_t>(heads, item.head + t.heads_per_item);
     const int n_heads = static_cast<int>(last_head - item.head);
     const int64_t words = (d + A::kPer - 1) / A::kPer;
+    // Heads that are computed together.
+    const int per = kOne ? std::min<int>(n_heads, static_cast<int>(8 / group)) : 1;
+    const int packs = (n_heads + per - 1) / per;
     const QT* q[kTileRows];
     int64_t lo[kTileRows], hi[kTileRows];
     for (int r = 0; r < rows; ++r) range(t.begin + r / group, &lo[r], &hi[r]);
-    for (int h = 0; h < n_heads; ++h) {
-      for (int r = 0; r < rows; ++r)
-        q[r] = args.in<QT>(0) + (((t.begin + r / group) * heads + item.head + h) * group + r % group) * d;
+    for (int p = 0; p < packs; ++p) {
+      const int h = p * per, count = std::min(per, n_heads - h);
+      for (int r = 0; r < count * rows; ++r)
+        q[r] = args.in<QT>(0) +
+               (((t.begin + r % rows / group) * heads + item.head + h + r / rows) * group + r % group) * d;
 #if HOIST_ISA_IS_AVX512
       if constexpr (kOne) {
-        few_queries<A>(q, rows, d, s, s.q + h * padded * words);
+        few_queries<A>(q, count, rows, d, s, s.q + h * kFew * words);
         continue;
       }
 #endif
@@ -261,7 +266,7 @@ struct Paged {
     auto start_part = [&] {
 #if HOIST_ISA_IS_AVX512
       if constexpr (kOne) {
-        for (int h = 0; h < n_heads; ++h) FewState(s, h, z.columns).begin(z.columns);
+        for (int p = 0; p < packs; ++p) FewState(s, p, z.columns).begin(z.columns);
         return;
       }
 #endif
@@ -275,8 +280,9 @@ struct Paged {
       for (int h = 0; h < n_heads; ++h) {
 #if HOIST_ISA_IS_AVX512
         if constexpr (kOne) {
-          const FewState f(s, h, z.columns);
-          for (int r = 0; r < rows; ++r) fn(h, r, f.m[r], f.sum_of(r), f.o + r * z.columns);
+          const FewState f(s, h / per, z.columns);
+          const int lane = h % per * rows;
+          for (int r = lane; r < lane + rows; ++r) fn(h, r - lane, f.m[r], f.sum_of(r), f.o + r * z.columns);
           continue;
         }
 #endif
@@ -313,15 +319,16 @@ struct Paged {
       const bool more = b + kKeyBlock < end;
       if (more) locate(t, b + kKeyBlock, next);
       const int used = static_cast<int>(std::min<int64_t>(kKeyBlock, end - b));
-      for (int h = 0; h < n_heads; ++h) {
+      for (int p = 0; p < packs; ++p) {
+        const int h = p * per;
         const KT *keys[2][kKeyBlock], *values[2][kKeyBlock];
-        point(here, item.head + h, 0, 1, zeros, keys[0], values[0]);
-        if (more) point(next, item.head, h, n_heads, zeros, keys[1], values[1]);
+        point(here, item.head + h, per, 0, 1, zeros, keys[0], values[0]);
+        if (more) point(next, item.head, per, p, packs, zeros, keys[1], values[1]);
 #if HOIST_ISA_IS_AVX512
         if constexpr (kOne) {
           const int ahead = more ? 1 : 0;
-          few_block<A>(z, FewState(s, h, z.columns), rows, lo[0], hi[0], b, s.q + h * padded * words, s,
-                       keys[0], values[0], keys[ahead], values[ahead]);
+          few_block<A>(z, FewState(s, p, z.columns), std::min(per, n_heads - h), rows, lo[0], hi[0], b,
+                       s.q + h * kFew * words, s, keys[0], values[0], keys[ahead], values[ahead]);
           continue;
         }
 #endif
@@ -391,7 +398,7 @@ void run_items(const KernelArgs& args, const Layout& w) {
   std::byte* scratch = args.workspace + w.scratch;
   args.pool.parallel_for(count, threads == 1 ? count : 1, [&](int64_t begin, int64_t end, int worker) {
     AttentionScratch s(scratch + worker * bytes, p.d, p.dv);
-    std::memset(s.zeros, 0, static_cast<size_t>(std::max(p.d, p.dv)) * sizeof(float));
+    std::memset(s.zeros, 0, static_cast<size_t>(kZeroRows * std::max(p.d, p.dv)) * sizeof(float));
     for (int64_t i = begin; i < end; ++i) p.run<A, QT, KT>(items[i], s);
   });
 }
