@@ -2,6 +2,7 @@
 // checked against each other before any weight is read.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct Model {
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<io::CheckpointFiles> files;
   std::vector<int32_t> eos_ids;  // of generation_config.json, else of config.json
+  // Benches have no files: this fills each parameter instead, its matrices of this dtype.
+  std::function<void(const models::Parameter&, std::byte*)> draw;
+  DType drawn_dtype = DType::f32;
 
   bool is_eos(int32_t id) const;
   // The dtype most weight bytes are stored in: f32, bf16 or f16 (f16 is served as f32).
