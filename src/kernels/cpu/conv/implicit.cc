@@ -2,6 +2,7 @@
 // taken out, and read from there at tap offsets; weights stand in panels of 2 * W output channels.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/common.h"
@@ -22,6 +23,8 @@ constexpr int64_t kBlockDepth = 5120;        // channels x taps whose panel of w
 struct Regions {
   int64_t rows, cols;              // of a region
   int64_t row_regions, col_regions;
+  int64_t groups;                  // of panels
+  int64_t most_rows, most_cols;    // that any batch is given
   int64_t row_slots, col_slots;    // distinct residues
   int64_t more_rows, more_cols;    // beyond rows and cols in each slot
   int64_t col_length, row_length;  // copied floats of one slot of a row; of a grid row's step
@@ -53,7 +56,41 @@ struct TapOrder {  // all arrays in one table
 };
 int64_t tap_order_size(const ConvShape& s) { return 3 * (s.kh + s.kw) + s.kh * s.kw; }
 
-Regions cut(const TapConv& t, int64_t widest, int64_t* table, TapOrder& order) {
+// Regions of at most rows x cols, and groups of panels, so that the pool's chunks (threads.h: about four a
+// thread) come out even. Bits do not depend on it.
+void share_out(const TapConv& t, int64_t rows, int64_t cols, int64_t widest, int64_t panels, int64_t threads,
+               Regions& g) {
+  const int64_t unit = t.rows > 1 && 2 * t.cols <= widest ? 2 : 1;  // rows that go together
+  const int64_t least_h = ceil_div(t.rows, rows), least_w = ceil_div(t.cols, cols);
+  double best = 0;
+  g.most_rows = std::min(t.rows, rows + 1), g.most_cols = cols;
+  for (int64_t i = 0; i <= 16; ++i) {
+    // Rows are cut further where there are several, else columns.
+    const bool tall = t.rows > 1;
+    const int64_t high = tall ? std::min(t.rows, round_up(ceil_div(t.rows, least_h + i), unit)) : 1;
+    const int64_t pieces = least_w + (tall ? 0 : i);
+    const int64_t wide = std::max<int64_t>(1, std::min(t.cols, round_up(ceil_div(t.cols, pieces), widest)));
+    const int64_t regions = ceil_div(t.rows, high) * ceil_div(t.cols, wide);
+    for (int64_t groups = 1; groups <= panels; groups *= 2) {
+      const int64_t tasks = t.batch * regions * groups, chunk = ceil_div(tasks, 4 * threads);
+      const int64_t turns = threads == 1 ? tasks : ceil_div(ceil_div(tasks, chunk), threads) * chunk;
+      // Cycles per channel: multiply-adds, the copy, and weights that come from the shared cache.
+      const double taps = static_cast<double>(std::max<int64_t>(1, t.taps_h * t.taps_w));
+      const double copy = 0.3 * static_cast<double>(g.row_slots * (high + g.more_rows) * g.col_slots * (wide + g.more_cols));
+      const double each = taps * static_cast<double>(ceil_div(panels, groups)) * static_cast<double>(2 * high * wide + 14);
+      const double cost = static_cast<double>(turns) * (each + copy);
+      if (best > 0 && cost >= best) continue;
+      best = cost;
+      g.rows = high, g.cols = wide, g.groups = groups;
+    }
+    if (tall ? high <= unit : wide <= widest) break;
+  }
+  g.row_regions = ceil_div(t.rows, g.rows);
+  g.col_regions = ceil_div(t.cols, g.cols);
+}
+
+Regions cut(const TapConv& t, int64_t widest, int64_t panels, int64_t threads, int64_t* table,
+            TapOrder& order) {
   Regions g;
   order.row_slot = table;
   order.row_index = order.row_slot + t.taps_h;
@@ -70,17 +107,10 @@ Regions cut(const TapConv& t, int64_t widest, int64_t* table, TapOrder& order) {
     return 4 * t.in * g.row_slots * g.col_slots * (rows + g.more_rows) * (cols + g.more_cols);
   };
   int64_t cols = std::min(t.cols, 16 * widest), rows = 1;
-  while (cols > widest && bytes(1, cols) > kRegionBytes) cols = std::max(widest, ceil_div(cols, 2));
-  g.col_regions = ceil_div(t.cols, cols);
-  cols = std::min(t.cols, round_up(ceil_div(t.cols, g.col_regions), g.col_regions > 1 ? widest : 1));
+  while (cols > widest && bytes(1, cols) > kRegionBytes) cols = std::max(widest, round_up(ceil_div(cols, 2), widest));
   while (rows < t.rows && bytes(rows + 1, cols) <= kRegionBytes) ++rows;
   if (t.rows > 1 && rows == 1 && 2 * t.cols <= widest) rows = 2;
-  g.row_regions = ceil_div(t.rows, rows);
-  g.rows = ceil_div(t.rows, g.row_regions);
-  if (g.rows % 2 && 2 * t.cols <= widest && g.row_regions > 1) ++g.rows;
-  g.cols = cols;
-  g.row_regions = ceil_div(t.rows, g.rows);
-  g.col_regions = ceil_div(t.cols, g.cols);
+  share_out(t, rows, cols, widest, panels, threads, g);
   g.col_length = g.cols + g.more_cols;
   g.row_length = g.col_slots * g.col_length;
   g.plane = g.row_slots * (g.rows + g.more_rows) * g.row_length;
@@ -100,39 +130,6 @@ void flatten(TapConv& t) {
     return;
   t.src_w = t.dst_w = t.cols = t.src_h * t.src_w;
   t.src_h = t.dst_h = t.rows = 1;
-}
-
-// One row of a region's copy: n numbers from src[first], src[first + step], ...; zero outside [0, width).
-void copy_row(const float* src, int64_t width, int64_t first, int64_t step, int64_t n, float* dst) {
-  int64_t skip = first < 0 ? std::min(n, (-first + step - 1) / step) : 0;
-  int64_t end = first >= width ? skip : std::min(n, (width - first + step - 1) / step);
-  end = std::max(end, skip);
-  for (int64_t i = 0; i < skip; ++i) dst[i] = 0;
-  if (step == 1) {
-    std::memcpy(dst + skip, src + first + skip, static_cast<size_t>(end - skip) * sizeof(float));
-  } else {
-    for (int64_t i = skip; i < end; ++i) dst[i] = src[first + i * step];
-  }
-  for (int64_t i = end; i < n; ++i) dst[i] = 0;
-}
-
-// Channels [0, in) of the region that begins at grid (row, col); rows x cols of it are needed.
-void copy_region(const TapConv& t, const Regions& g, const TapOrder& o, const float* image, int64_t row,
-                 int64_t rows, int64_t col, int64_t cols, float* dst) {
-  const int64_t more = g.rows + g.more_rows;
-  for (int64_t i = 0; i < t.in; ++i, image += t.src_h * t.src_w, dst += g.plane)
-    for (int64_t a = 0; a < g.row_slots; ++a)
-      for (int64_t y = 0; y < rows + g.more_rows; ++y) {
-        const int64_t src_row = (row + y) * t.step_h + o.first_row + o.row_residue[a];
-        float* to = dst + (a * more + y) * g.row_length;
-        for (int64_t b = 0; b < g.col_slots; ++b, to += g.col_length) {
-          if (src_row < 0 || src_row >= t.src_h)
-            std::memset(to, 0, static_cast<size_t>(cols + g.more_cols) * sizeof(float));
-          else
-            copy_row(image + src_row * t.src_w, t.src_w, col * t.step_w + o.first_col + o.col_residue[b],
-                     t.step_w, cols + g.more_cols, to);
-        }
-      }
 }
 
 }  // namespace
@@ -192,6 +189,53 @@ namespace {
 
 constexpr int64_t kPanel = 2 * W;
 
+// Numbers 0, 2, 4, ... of two vectors.
+template <size_t... I>
+HOIST_INLINE F even_lanes(F a, F b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (2 * I)...);
+}
+
+// One row of a region's copy: n numbers from src[first], src[first + step], ...; zero outside [0, width).
+// Rows are short: no divisions by the usual steps.
+HOIST_INLINE void copy_row(const float* src, int64_t width, int64_t first, int64_t step, int64_t n, float* dst) {
+  auto steps = [step](int64_t d) { return step == 1 ? d : step == 2 ? (d + 1) >> 1 : ceil_div(d, step); };
+  const int64_t skip = first < 0 ? std::min(n, steps(-first)) : 0;
+  const int64_t end = first < width ? std::max(skip, std::min(n, steps(width - first))) : skip;
+  for (int64_t i = 0; i < skip; ++i) dst[i] = 0;
+  const float* from = src + first;
+  if (step == 1) {
+    for (int64_t i = skip; i < end; i += W) store_tail(dst + i, load_tail(from + i, end - i), end - i);
+  } else if (step == 2) {
+    for (int64_t i = skip; i < end; i += W) {
+      const int64_t left = 2 * (end - i) - 1;  // the last vector must not read past the row
+      const F a = load_tail(from + 2 * i, left), b = left > W ? load_tail(from + 2 * i + W, left - W) : set(0);
+      store_tail(dst + i, even_lanes(a, b, std::make_index_sequence<W>()), end - i);
+    }
+  } else {
+    for (int64_t i = skip; i < end; ++i) dst[i] = from[i * step];
+  }
+  for (int64_t i = end; i < n; ++i) dst[i] = 0;
+}
+// Channels [0, in) of the region that begins at grid (row, col); rows x cols of it are needed.
+void copy_region(const TapConv& t, const Regions& g, const TapOrder& o, const float* image, int64_t row,
+                 int64_t rows, int64_t col, int64_t cols, float* dst) {
+  const int64_t more = g.rows + g.more_rows;
+  for (int64_t i = 0; i < t.in; ++i, image += t.src_h * t.src_w, dst += g.plane)
+    for (int64_t a = 0; a < g.row_slots; ++a)
+      for (int64_t y = 0; y < rows + g.more_rows; ++y) {
+        const int64_t src_row = (row + y) * t.step_h + o.first_row + o.row_residue[a];
+        float* to = dst + (a * more + y) * g.row_length;
+        for (int64_t b = 0; b < g.col_slots; ++b, to += g.col_length) {
+          if (src_row < 0 || src_row >= t.src_h)
+            std::fill_n(to, cols + g.more_cols, 0.0f);
+          else
+            copy_row(image + src_row * t.src_w, t.src_w, col * t.step_w + o.first_col + o.col_residue[b],
+                     t.step_w, cols + g.more_cols, to);
+        }
+      }
+}
+
+int64_t panels_of(const TapConv& t) { return ceil_div(t.out, kPanel); }
 int64_t part_floats(const TapConv& t) { return round_up(t.out, kPanel) * t.in * t.taps_h * t.taps_w; }
 
 struct Work {
@@ -199,9 +243,13 @@ struct Work {
   std::byte* scratch;  // per worker
   int64_t scratch_bytes;
 };
+// Of any batch: a live one may be cut otherwise than the whole.
+int64_t region_floats(const TapConv& t, const Regions& g) {
+  return round_up(t.in * g.row_slots * g.col_slots * (g.most_rows + g.more_rows) * (g.most_cols + g.more_cols), 16);
+}
 int64_t scratch_floats(const TapConv& t, const Regions& g) {
-  const int64_t tiles = g.rows * ceil_div(g.cols, kPanelRows);
-  return round_up(t.in * g.plane, 16) + (t.in > g.channel_block ? tiles : 1) * kPanelRows * kPanel;
+  const int64_t tiles = g.most_rows * ceil_div(g.most_cols, kPanelRows);
+  return region_floats(t, g) + (t.in > g.channel_block ? tiles : 1) * kPanelRows * kPanel;
 }
 
 // 2W channels of a tile's pixels to their planes. Runs of `run` pixels are `jump` apart in the image.
@@ -229,6 +277,9 @@ struct RegionCall {
   const float *region, *panel;
   float *buffer, *dst;  // dst: the image's first plane of this panel
   int64_t channels, row, rows, col, cols;
+  // What the next region will copy, to be fetched a line per tile and channel; `turn` counts tiles.
+  const float* next;
+  int64_t next_lines, turn;
 };
 
 template <class Each>  // each(tile index, first row, first column, pixels, runs)
@@ -261,31 +312,38 @@ void run_region(const RegionCall& r) {
       tile.out_step = kPanel;
       tile.second = r.g.row_length;
       tile.add = !first;
-      panel_tile(pixels, runs == 2 ? PanelRows::kTwoRuns : PanelRows::kTogether)(tile);
-      if (!last) return;
       const int64_t y = (r.row + row) * t.place_h + t.first_h, x = (r.col + col) * t.place_w + t.first_w;
-      write_tile(tile.out, t, r.channels, pixels, pixels / runs, t.place_h * t.dst_w,
-                 r.dst + y * t.dst_w + x);
+      float* dst = r.dst + y * t.dst_w + x;
+      if (last) {  // stores wait for their lines in order; these arrive while the tile is computed
+        const int64_t plane = t.dst_h * t.dst_w, end = (pixels - 1) * t.place_w;
+        for (int64_t c = 0; c < r.channels; ++c) {
+          if (col == 0) __builtin_prefetch(dst + c * plane, 1);
+          __builtin_prefetch(dst + c * plane + end, 1);
+        }
+      }
+      const int64_t turn = r.turn + index;
+      if (turn < r.next_lines) {
+        tile.next = r.next + turn * 16;
+        tile.next_plane = t.src_h * t.src_w;
+      }
+      panel_tile(pixels, runs == 2 ? PanelRows::kTwoRuns : PanelRows::kTogether)(tile);
+      if (last) write_tile(tile.out, t, r.channels, pixels, pixels / runs, t.place_h * t.dst_w, dst);
     });
   }
 }
 
 void run_part(const TapConv& t, const Regions& g, const TapOrder& o, const float* x, const float* packed,
               float* y, const Work& work, ThreadPool& pool) {
-  const int64_t panels = ceil_div(t.out, kPanel), regions = t.batch * g.row_regions * g.col_regions;
+  const int64_t panels = panels_of(t), regions = t.batch * g.row_regions * g.col_regions;
   const int64_t depth = t.in * t.taps_h * t.taps_w;
   if (!regions || !panels) return;
-  // Too few regions to go round: the panels are shared out as well.
-  int64_t groups = 1;
-  if (pool.threads() > 1)
-    while (groups < panels && regions * groups < 4 * pool.threads()) groups *= 2;
-  groups = std::min(groups, panels);
+  const int64_t groups = g.groups;
   const double cost = static_cast<double>(g.rows * g.cols) * static_cast<double>(depth + 1) *
                       static_cast<double>(panels * kPanel) / static_cast<double>(groups);
   const auto grain = static_cast<int64_t>(std::max(1.0, 65536.0 / cost));
   pool.parallel_for(regions * groups, grain, [&](int64_t begin, int64_t end, int worker) {
     float* region = reinterpret_cast<float*>(work.scratch + worker * work.scratch_bytes);
-    float* buffer = region + round_up(t.in * g.plane, 16);
+    float* buffer = region + region_floats(t, g);
     int64_t copied = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t r = task / groups, group = task % groups;
@@ -295,10 +353,23 @@ void run_part(const TapConv& t, const Regions& g, const TapOrder& o, const float
       if (copied != r)
         copy_region(t, g, o, x + n * t.in * t.src_h * t.src_w, row, rows, col, cols, region);
       copied = r;
+      // Only where the copy is one run of each plane and the next one lies in reach.
+      const float* next = nullptr;
+      int64_t lines = 0;
+      if (task + 1 < end && (task + 1) / groups != r && t.in <= g.channel_block && t.taps_h) {
+        const int64_t q = (task + 1) / groups, first_row = q / g.col_regions % g.row_regions * g.rows;
+        const int64_t from = std::clamp<int64_t>(first_row * t.step_h + o.first_row, 0, t.src_h - 1) * t.src_w +
+                             (g.row_regions == 1 ? q % g.col_regions * g.cols : 0);
+        const int64_t count = t.rows == 1 ? g.cols : (g.rows * t.step_h + g.more_rows) * t.src_w;
+        next = x + q / (g.row_regions * g.col_regions) * t.in * t.src_h * t.src_w + from;
+        lines = ceil_div(std::min(count, t.src_h * t.src_w - from), 16);
+      }
+      int64_t turn = 0;
+      const int64_t tiles = g.rows * ceil_div(g.cols, kPanelRows);
       for (int64_t p = group * panels / groups; p < (group + 1) * panels / groups; ++p)
         run_region({t, g, o, region, packed + p * depth * kPanel, buffer,
                     y + (n * t.out + p * kPanel) * t.dst_h * t.dst_w, std::min(kPanel, t.out - p * kPanel),
-                    row, rows, col, cols});
+                    row, rows, col, cols, next, lines, std::exchange(turn, turn + tiles)});
     }
   });
 }
@@ -350,7 +421,7 @@ int64_t implicit_workspace(const ConvPlan& p, int threads) {
     TapConv t = tap_conv(p, part, table.data());
     flatten(t);
     TapOrder o;
-    scratch = std::max(scratch, scratch_floats(t, cut(t, kPanelRows, order.data(), o)));
+    scratch = std::max(scratch, scratch_floats(t, cut(t, kPanelRows, panels_of(t), threads, order.data(), o)));
   }
   return align64(8 * static_cast<int64_t>(table.size() + order.size())) + threads * align64(scratch * 4);
 }
@@ -379,7 +450,7 @@ void implicit_run(const ConvPlan& p, const float* x, const float* packed, float*
     const int64_t floats = part_floats(t);
     flatten(t);
     TapOrder o;
-    const Regions g = cut(t, kPanelRows, k.order, o);
+    const Regions g = cut(t, kPanelRows, panels_of(t), pool.threads(), k.order, o);
     k.scratch_bytes = align64(scratch_floats(t, g) * 4);
     run_part(t, g, o, x, packed, y, k, pool);
     packed += floats;
