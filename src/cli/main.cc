@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   hoist::cli::add_inspect(app);
   hoist::cli::add_quantize(app);
   hoist::cli::add_tokenize(app);
+  hoist::cli::add_bench(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

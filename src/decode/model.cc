@@ -46,6 +46,7 @@ bool Model::is_eos(int32_t id) const {
 }
 
 DType Model::stored_dtype() const {
+  if (draw) return drawn_dtype;
   std::map<DType, int64_t> bytes;
   for (const auto& e : files->tensors())
     if (e.info->dtype) bytes[*e.info->dtype] += e.info->bytes();
@@ -161,6 +162,10 @@ void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& fil
 
 void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,
                   runtime::StateStore& states) {
+  if (model.draw) {
+    for (const models::Parameter& p : parameters) model.draw(p, states.data(p.name));
+    return;
+  }
   load_weights(model.config, *model.files, parameters,
                [&](const models::Parameter& p) { return states.data(p.name); });
 }

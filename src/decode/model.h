@@ -2,6 +2,7 @@
 // weight files, all checked against each other before any weight is read.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ struct Model {
   std::unique_ptr<io::CheckpointFiles> files;
   std::shared_ptr<const io::GgufSet> gguf;  // null for a folder
   std::vector<int32_t> eos_ids;             // of generation_config.json, else of config.json
+  // Benches have no files: this fills each parameter instead, its matrices of this dtype.
+  std::function<void(const models::Parameter&, std::byte*)> draw;
+  DType drawn_dtype = DType::f32;
 
   bool is_eos(int32_t id) const;
   // The dtype most dense weight bytes are stored in: f32, bf16 or f16 (f16, and weights in blocks, are served
