@@ -17,11 +17,11 @@ void tile(const PanelTile& t) {
   constexpr int kStep = kKind == PanelRows::kApart ? W : 1;
   F acc[R][2];
   float* const out = t.out;
-  const int64_t out_step = t.out_step;
+  const int64_t out_step = t.out_step, half = t.half ? t.half : W;
   if (t.add) {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
-      acc[r][0] = load(out + r * out_step), acc[r][1] = load(out + r * out_step + W);
+      acc[r][0] = load(out + r * out_step), acc[r][1] = load(out + r * out_step + half);
   } else {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = set(0);
@@ -44,7 +44,7 @@ void tile(const PanelTile& t) {
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
-    store(out + r * out_step, acc[r][0]), store(out + r * out_step + W, acc[r][1]);
+    store(out + r * out_step, acc[r][0]), store(out + r * out_step + half, acc[r][1]);
 }
 
 template <PanelRows kKind, int... I>

@@ -20,6 +20,7 @@ struct PanelTile {
   const float* panel;
   float* out;        // 64-byte aligned rows
   int64_t out_step;  // from row to row
+  int64_t half = 0;  // from a row's first W columns to its other ones; 0: they follow
   int64_t second = 0;
   bool add = false;
   const float* next = nullptr;  // one line at next + i * next_plane is fetched per plane, for what comes after
