@@ -84,6 +84,9 @@ uint64_t Engine::add(SequenceRequest request) {
                   std::to_string(context_));
   if (request.max_tokens < 1)
     throw_invalid("max_tokens: found " + std::to_string(request.max_tokens) + ", expected at least 1");
+  if (request.assumed < 0 || request.assumed >= n)
+    throw_invalid("assumed: found " + std::to_string(request.assumed) +
+                  ", expected fewer than the prompt's " + std::to_string(n) + " tokens");
   for (int32_t id : request.prompt)
     if (id < 0 || id >= model_.config.vocab)
       throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
@@ -95,6 +98,7 @@ uint64_t Engine::add(SequenceRequest request) {
     throw_invalid("prompt and max_tokens: found " + std::to_string(s.limit) +
                   " tokens, expected at most the cache's " + std::to_string(shape_.blocks * shape_.block));
   s.tokens = request.prompt;
+  s.computed = request.assumed;
   s.request = std::move(request);
   waiting_.push_back(std::move(s));
   return next_id_ - 1;

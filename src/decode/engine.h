@@ -42,6 +42,8 @@ struct SequenceRequest {
   SamplingParams sampling;
   int64_t max_tokens = 16;  // also ends where the context is full
   bool ignore_eos = false;
+  // Benches: so many of the prompt's first tokens are taken to be in the cache already, whatever lies there.
+  int64_t assumed = 0;
   // Called with the logits of every sampled position, first the last of the prompt; may be empty.
   std::function<void(std::span<const float>)> on_logits;
 };

@@ -90,10 +90,11 @@ struct KernelTable {
 const KernelTable& ref_table();
 
 // The CPU backend for an instruction set; kernels it lacks are taken from narrower ones and from ref_table().
-enum class Isa { kPortable, kAvx2, kAvx512 };
+// kAvx512Dot: AVX-512 with the dot products of BF16 and VNNI.
+enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Dot };
 std::string_view isa_name(Isa isa);
 bool isa_available(Isa isa);  // on this machine
-Isa best_isa();               // HOIST_ISA=portable|avx2|avx512 lowers it, for tests
+Isa best_isa();               // HOIST_ISA=portable|avx2|avx512|avx512dot lowers it, for tests
 const KernelTable& cpu_table(Isa isa);
 
 // Supports everything and computes nothing; goes with device::make_null_device().

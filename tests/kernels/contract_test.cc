@@ -14,7 +14,7 @@ using ir::Type;
 
 std::vector<Isa> isas() {
   std::vector<Isa> list;
-  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Dot})
     if (isa_available(isa)) list.push_back(isa);
   return list;
 }

@@ -1,7 +1,7 @@
 // contract as a matrix product: each axis of the op joins one group of the Gemm (gemm.h).
 #include "ops/contract.h"
 
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/simd.h"
 
@@ -83,6 +83,7 @@ Gemm contract_gemm(const KernelArgs& args) {
 }  // namespace hoist::kernels::cpu
 #endif
 
+#define HOIST_ISA_DOT
 #define HOIST_ISA_FILE "kernels/cpu/contract.cc"
 #include "kernels/cpu/for_each_isa.h"
 

@@ -25,6 +25,9 @@
   X(rope)                  \
   X(softmax)
 
+// Those compiled for avx512dot too.
+#define HOIST_CPU_DOT_STEMS(X) X(contract)
+
 namespace hoist::kernels::cpu {
 
 using KernelList = std::vector<const Kernel*>;
@@ -38,6 +41,9 @@ HOIST_CPU_STEMS(HOIST_DECLARE)
 }
 namespace avx512 {
 HOIST_CPU_STEMS(HOIST_DECLARE)
+}
+namespace avx512dot {
+HOIST_CPU_DOT_STEMS(HOIST_DECLARE)
 }
 #undef HOIST_DECLARE
 

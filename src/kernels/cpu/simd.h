@@ -1,4 +1,4 @@
-// Vectors of the machine: one namespace per instruction set (portable, avx2, avx512), each with the same
+// Vectors of the machine: one namespace per instruction set (portable, avx2, avx512, avx512dot), each with the same
 // names, so that one kernel source serves all of them (for_each_isa.h).
 //
 // - F, I: W floats; W int32 lanes, which are also the masks of comparisons (all ones or zero). GCC vectors,
@@ -39,6 +39,8 @@
 #define HOIST_TARGET_POP HOIST_PRAGMA(GCC pop_options)
 #endif
 #define HOIST_TARGET_PUSH_AVX512 HOIST_TARGET_PUSH("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2")
+#define HOIST_TARGET_PUSH_AVX512DOT \
+  HOIST_TARGET_PUSH("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma,f16c,bmi2")
 #define HOIST_TARGET_PUSH_AVX2 HOIST_TARGET_PUSH("avx2,fma,f16c,bmi2")
 
 #pragma GCC diagnostic push
@@ -68,6 +70,20 @@ namespace avx512 {
 
 #include "kernels/cpu/simd_math.inc"
 }  // namespace avx512
+HOIST_TARGET_POP
+
+// AVX-512 with the dot products of BF16 and VNNI: all of avx512, and these.
+HOIST_TARGET_PUSH_AVX512DOT
+namespace avx512dot {
+using namespace avx512;
+// acc + a.low * b.low + a.high * b.high of pairs of bf16. Subnormals read and come out as zero.
+HOIST_INLINE F dot_bf16(F a, I b, F acc) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
+// acc + four products of an unsigned byte of a by a signed byte of b.
+template <bool kSmall>
+HOIST_INLINE I dot_bytes(I a, I b, I acc) {
+  return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
+}
+}  // namespace avx512dot
 HOIST_TARGET_POP
 
 #endif  // HOIST_X86

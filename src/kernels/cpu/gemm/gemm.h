@@ -2,11 +2,15 @@
 //
 // Each index (batch, m, n, k) is a group of axes, outermost first, with one stride (in elements) per tensor,
 // so any contraction runs without a copy; packing is fast where a group has collapsed to one axis of
-// stride 1. Operands f32, bf16 or f16 in any mix, accumulated in f32, stored as f32, bf16 or f16.
+// stride 1. Operands f32, bf16 or f16 in any mix, accumulated in f32, stored as f32, bf16 or f16. b may be
+// weights in panels, packed when they were loaded (panels.h).
+//
+// Arithmetic: two bf16 operands are multiplied by the dot-product instruction where the CPU has one (pairs of
+// k, subnormals read as zero), all else as f32 multiply-adds.
 //
 // Order (the law of order): every element of c is a sum of blocks of kKBlock consecutive k, added first to
-// last; in a block one chain of multiply-adds runs from its first k to its last. Neither m, n, the threads
-// nor the path taken (tiles, or the direct one for few rows) enter, and a and b may change places.
+// last; in a block one chain runs from its first k to its last. Neither m, n, the threads nor the path taken
+// (tiles, panels, or the direct one for few rows) enter, and a and b may change places.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +21,8 @@
 
 namespace hoist::kernels::cpu {
 
-constexpr int64_t kKBlock = 256;
+constexpr int64_t kKBlock = 512;
+constexpr int64_t kPanel = 16;  // columns of b that lie together, on every instruction set
 
 struct AxisGroup {
   static constexpr int kMax = 16;
@@ -49,6 +54,7 @@ struct Gemm {
   const std::byte* b = nullptr;
   std::byte* c = nullptr;
   DType a_type = DType::f32, b_type = DType::f32, c_type = DType::f32;
+  bool b_panels = false;  // b is [n / kPanel][k][kPanel] (bf16: pairs of k), its strides are not read
 };
 
 // Bytes that gemm() needs for sizes up to m, n, k on that many threads. Enough for every instruction set.
@@ -61,6 +67,9 @@ namespace avx2 {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);
 }
 namespace avx512 {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);
+}
+namespace avx512dot {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);
 }
 

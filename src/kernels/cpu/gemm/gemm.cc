@@ -1,0 +1,114 @@
+// gemm(): which path a product takes, and what it needs.
+#include "kernels/cpu/gemm/gemm.h"
+
+#include "base/check.h"
+#include "kernels/cpu/gemm/paths.h"
+#include "kernels/cpu/gemm/sizes.h"
+#include "kernels/cpu/simd.h"
+
+namespace hoist::kernels::cpu {
+namespace {
+
+using Path = void (*)(const Gemm&, std::byte*, ThreadPool&);
+using Bf16Path = void (*)(const Gemm&, bool few, std::byte*, ThreadPool&);
+
+struct Paths {
+  Path f32, few_rows, pairs;
+  Bf16Path bf16;  // null where the CPU has no dot product
+};
+
+void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const Paths& paths) {
+  Gemm g = original;
+  const int64_t m = g.m.total(), n = g.n.total(), k = g.k.total();
+  if (m == 0 || n == 0 || g.batch.total() == 0) return;
+  const bool dot = paths.bf16 && g.a_type == DType::bf16 && g.b_type == DType::bf16;
+  if (g.b_panels) {
+    if (dot) return paths.bf16(g, false, workspace, pool);
+    if (g.b_type == DType::bf16) return paths.pairs(g, workspace, pool);
+    return paths.f32(g, workspace, pool);
+  }
+  if (cost(n, m, k, g.m.contiguous(AxisGroup::kC)) < cost(m, n, k, g.n.contiguous(AxisGroup::kC))) flip(g);
+  const bool direct =
+      g.k.contiguous(AxisGroup::kB) || (g.n.contiguous(AxisGroup::kB) && g.k.count <= 1);
+  const bool few = direct && g.m.total() <= kFewRows;
+  if (dot) return paths.bf16(g, few, workspace, pool);
+  (few ? paths.few_rows : paths.f32)(g, workspace, pool);
+}
+
+}  // namespace
+
+namespace portable {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
+  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr});
+}
+}  // namespace portable
+#if HOIST_X86
+namespace avx2 {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
+  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr});
+}
+}  // namespace avx2
+namespace avx512 {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
+  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr});
+}
+}  // namespace avx512
+namespace avx512dot {
+void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
+  choose(g, workspace, pool, {avx512::gemm_f32, avx512::gemm_f32_few_rows, avx512::gemm_pairs, gemm_bf16});
+}
+}  // namespace avx512dot
+#endif
+
+void AxisGroup::add(int64_t n, int64_t a, int64_t b, int64_t c) {
+  if (n == 1) return;
+  if (count) {
+    int64_t* outer = stride[count - 1];
+    if (outer[kA] == a * n && outer[kB] == b * n && outer[kC] == c * n) {
+      size[count - 1] *= n;
+      outer[kA] = a;
+      outer[kB] = b;
+      outer[kC] = c;
+      return;
+    }
+  }
+  HOIST_CHECK(count < kMax, "too many axes in a contraction");
+  size[count] = n;
+  stride[count][kA] = a;
+  stride[count][kB] = b;
+  stride[count][kC] = c;
+  ++count;
+}
+
+void AxisGroup::offsets(int tensor, int64_t begin, int64_t n, int64_t* out) const {
+  if (count <= 1) {
+    int64_t s = count ? stride[0][tensor] : 0;
+    for (int64_t i = 0; i < n; ++i) out[i] = (begin + i) * s;
+    return;
+  }
+  int64_t index[kMax];
+  int64_t at = 0, rest = begin;
+  for (int d = count - 1; d >= 0; --d) {
+    index[d] = rest % size[d];
+    rest /= size[d];
+    at += index[d] * stride[d][tensor];
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = at;
+    for (int d = count - 1; d >= 0; --d) {
+      at += stride[d][tensor];
+      if (++index[d] < size[d]) break;
+      at -= size[d] * stride[d][tensor];
+      index[d] = 0;
+    }
+  }
+}
+
+int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads) {
+  auto bytes = [&](int64_t rows, int64_t columns) {
+    return align64(shared_rows(rows, k) * row_bytes(k)) + worker_space(rows, columns, k).bytes() * threads;
+  };
+  return std::max(bytes(m, n), bytes(n, m)) + 4096;
+}
+
+}  // namespace hoist::kernels::cpu
