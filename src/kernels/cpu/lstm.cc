@@ -4,7 +4,7 @@
 #include "ops/lstm.h"
 
 #include "kernels/cpu/common.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/panel_tile.h"
 #include "kernels/cpu/simd.h"

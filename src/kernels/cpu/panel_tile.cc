@@ -13,8 +13,9 @@ namespace {
 
 template <int R, PanelRows kKind>
 void tile(const PanelTile& t) {
-  constexpr int kRun = kKind == PanelRows::kTwoRuns ? R / 2 : R;
-  constexpr int kStep = kKind == PanelRows::kApart ? W : 1;
+  constexpr bool kTwo = kKind == PanelRows::kTwoRuns || kKind == PanelRows::kApartTwoRuns;
+  constexpr int kRun = kTwo ? R / 2 : R;
+  constexpr int kStep = kKind == PanelRows::kApart || kKind == PanelRows::kApartTwoRuns ? W : 1;
   F acc[R][2];
   float* const out = t.out;
   const int64_t out_step = t.out_step, half = t.half ? t.half : W;
@@ -49,7 +50,7 @@ void tile(const PanelTile& t) {
 
 template <PanelRows kKind, int... I>
 PanelTileFn pick(int rows, std::integer_sequence<int, I...>) {
-  if constexpr (kKind == PanelRows::kTwoRuns) {
+  if constexpr (kKind == PanelRows::kTwoRuns || kKind == PanelRows::kApartTwoRuns) {
     static constexpr PanelTileFn fns[] = {tile<2 * I + 2, kKind>...};
     return fns[rows / 2 - 1];
   } else {
@@ -67,6 +68,7 @@ PanelTileFn panel_tile(int rows, PanelRows kind) {
   switch (kind) {
     case PanelRows::kTwoRuns: return pick<PanelRows::kTwoRuns>(rows, Half());
     case PanelRows::kApart: return pick<PanelRows::kApart>(rows, All());
+    case PanelRows::kApartTwoRuns: return pick<PanelRows::kApartTwoRuns>(rows, Half());
     case PanelRows::kTogether: break;
   }
   return pick<PanelRows::kTogether>(rows, All());

@@ -68,13 +68,16 @@ void run_panel(const Call& k, const float* region, const float* panel, float* ds
   tile.tap = k.tap;
   tile.taps = taps * W;
   const int64_t pieces = ceil_div(cols, kPanelRows);
+  // Two short rows make one tile where they lie together in the result.
+  const bool pairs = 2 * cols <= kPanelRows && t.cols == cols && t.dst_w == cols && t.place_w == 1 && t.place_h == 1;
   for (int64_t i = 0; i == 0 || i < blocks; i += k.block) {
     tile.planes = taps ? std::min(k.block, blocks - i) : 0;
     tile.panel = panel + i * taps * W * kPanel;
     tile.add = i > 0;
-    for (int64_t y = 0; y < rows; ++y)
+    for (int64_t y = 0; y < rows; ++y) {
+      const bool two = pairs && y + 1 < rows;
       for (int64_t p = 0; p < pieces; ++p) {
-        const int64_t begin = p * cols / pieces, n = (p + 1) * cols / pieces - begin;
+        const int64_t begin = p * cols / pieces, n = two ? 2 * cols : (p + 1) * cols / pieces - begin;
         tile.x = region + i * tile.plane + y * line + begin * W;
         float* to = dst + (((row + y) * t.place_h + t.first_h) * t.dst_w + (col + begin) * t.place_w + t.first_w) * W;
         tile.out = to;
@@ -86,9 +89,16 @@ void run_panel(const Call& k, const float* region, const float* panel, float* ds
           tile.half = W;
           for (int64_t r = 0; r < n && tile.add; ++r) store(buffer + r * kPanel, load(to + r * t.place_w * W));
         }
-        panel_tile(static_cast<int>(n), PanelRows::kApart)(tile);
+        for (int64_t r = 0; r < n && i == 0; ++r) {  // on their way while the tile is computed
+          __builtin_prefetch(tile.out + r * tile.out_step, 1);
+          __builtin_prefetch(tile.out + r * tile.out_step + tile.half, 1);
+        }
+        tile.second = line;
+        panel_tile(static_cast<int>(n), two ? PanelRows::kApartTwoRuns : PanelRows::kApart)(tile);
         for (int64_t r = 0; r < n && channels <= W; ++r) store(to + r * t.place_w * W, load(buffer + r * kPanel));
       }
+      y += two;
+    }
   }
 }
 

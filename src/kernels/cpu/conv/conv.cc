@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/conv/parts.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/simd.h"
 
 #ifndef HOIST_ISA

@@ -7,7 +7,7 @@ namespace hoist::kernels::cpu {
 namespace {
 
 constexpr int64_t kRegionBytes = 320 << 10;  // with the panel of weights it stays in the second-level cache
-constexpr int64_t kBlockDepth = 5120;        // channels x taps whose panel of weights does
+constexpr int64_t kBlockDepth = 1536;        // channels x taps whose panel of weights does
 
 // slot[i], index[i] and residue[slot] of offsets d[0..n) under a step.
 int64_t sort_taps(const int64_t* d, int64_t n, int64_t step, int64_t* slot, int64_t* index, int64_t* residue,
