@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "train/digits_trainer.h"
 #include "train/trainer.h"
 
 namespace hoist::cli {
@@ -86,6 +87,18 @@ class Progress {
   double smoothed_ = 0;
 };
 
+void run_digits(const TrainOptions& o, const train::Recipe& recipe, const train::TrainObserver& observer,
+                Progress& progress) {
+  runtime::Trace trace;
+  train::DigitsTrainer trainer(recipe, observer, o.trace.empty() ? nullptr : &trace);
+  progress.note("model: " + human_count(trainer.parameter_count()) + " parameters");
+  if (o.dry_run) return;
+  const bool finished = trainer.run(g_stop);
+  if (!o.trace.empty()) trace.write(o.trace);
+  if (!finished) throw Error(ErrorCode::kUnavailable, "interrupted");
+  progress.note("saved " + recipe.folder + "/model.safetensors and accuracy.json");
+}
+
 void run(const TrainOptions& o) {
   if (o.keys) {
     std::printf("%s", train::recipe_help().c_str());
@@ -110,6 +123,7 @@ void run(const TrainOptions& o) {
     std::snprintf(text, sizeof text, "step %lld: held-out loss %.4f", static_cast<long long>(step), loss);
     if (!std::isnan(loss)) progress.note(text);
   };
+  if (recipe.task == "digits") return run_digits(o, recipe, observer, progress);
   runtime::Trace trace;
   train::Trainer trainer(recipe, observer, o.trace.empty() ? nullptr : &trace);
   const train::MemoryEstimate& m = trainer.memory();

@@ -6,6 +6,7 @@
 #include "ops/adamw.h"
 #include "ops/arg_max.h"
 #include "ops/attention.h"
+#include "ops/batch_norm.h"
 #include "ops/collectives.h"
 #include "ops/constants.h"
 #include "ops/contract.h"
@@ -14,8 +15,10 @@
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/layer_norm.h"
+#include "ops/lstm.h"
 #include "ops/moe.h"
 #include "ops/paged.h"
+#include "ops/pool2d.h"
 #include "ops/reduce.h"
 #include "ops/retention.h"
 #include "ops/rms_norm.h"
@@ -44,6 +47,9 @@ constexpr const ir::OpDef* kOps[] = {
     &kAttention,
     &kAttentionGrad,
     &kAttentionMask,
+    &kBatchNorm,
+    &kBatchNormGrad,
+    &kBatchNormInference,
     &kAllReduce,
     &kAllGather,
     &kReduceScatter,
@@ -84,11 +90,17 @@ constexpr const ir::OpDef* kOps[] = {
     &kEmbeddingGrad,
     &kLayerNorm,
     &kLayerNormGrad,
+    &kLstm,
+    &kLstmGrad,
     &kRouteSort,
     &kGroupedContract,
     &kGroupedOuter,
     &kKvWrite,
     &kPagedAttention,
+    &kMaxPool2d,
+    &kMaxPool2dGrad,
+    &kAveragePool2d,
+    &kAveragePool2dGrad,
     &kReduceSum,
     &kReduceMax,
     &kBroadcastLike,

@@ -20,6 +20,8 @@ constexpr double kBig = 1e18;
 // choices.
 template <class R, class V>
 void fields(R& r, V& v) {
+  v.words("model", "task", r.task, "text|digits",
+          "what is trained: a language model, or an image classifier of synthetic digits");
   v("model", "from", r.from, "a model folder to start from; empty: fresh weights of the shape below");
   v.words("model", "family", r.family, "llama|gpt2|qwen2|qwen3", "architecture of a fresh model");
   v("model", "hidden", r.hidden, 1, 1 << 20, "width");
@@ -41,6 +43,9 @@ void fields(R& r, V& v) {
   v.words("data", "sampling", r.sampling, "epoch|random",
           "epoch: each window once per epoch; random: windows start anywhere");
   v("data", "max_bytes", r.max_bytes, 1, int64_t{1} << 50, "read at most this much text");
+  v("images", "maps", r.maps, 1, 1024, "feature maps of the first block (digits)");
+  v("images", "pictures", r.pictures, 1, 1 << 20, "pictures to train on (digits)");
+  v("images", "held_out", r.held_out, 1, 1 << 20, "pictures to measure accuracy with (digits)");
   v("train", "steps", r.steps, 1, int64_t{1} << 40, "optimizer steps");
   v("train", "batch", r.batch, 1, 1 << 20, "sequences per micro-batch, over all ranks");
   v("train", "seq", r.seq, 0, 1 << 22, "tokens per sequence; 0: model.context");
@@ -287,7 +292,7 @@ Recipe parse_recipe(std::string_view text, const std::string& source,
   Reader reader{root, source, {}};
   fields(r, reader);
   reader.reject_unknown();
-  if (r.paths.empty())
+  if (r.task == "text" && r.paths.empty())
     throw_invalid(source + ": data.paths: found none, expected a file, a folder or a glob");
   if (r.from.empty() && r.sequence() > r.context)
     throw_invalid(source + ": train.seq: found " + std::to_string(r.seq) +

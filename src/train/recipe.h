@@ -15,6 +15,7 @@ namespace hoist::train {
 
 struct Recipe {
   // [model]
+  std::string task = "text";       // text: a language model; digits: the image classifier
   std::string from;              // a model folder to start from; empty: fresh weights of the shape below
   std::string family = "llama";  // llama, gpt2, qwen2, qwen3
   int64_t hidden = 256, layers = 4, heads = 4, kv_heads = 0, intermediate = 0, context = 256;
@@ -25,6 +26,8 @@ struct Recipe {
   std::string field = "text", tokenizer = "bpe", sampling = "epoch";
   int64_t vocab = 4096, max_bytes = int64_t{8} << 30;
   double validation = 0.05;
+  // [images]
+  int64_t maps = 16, pictures = 8192, held_out = 2000;
   // [train]
   int64_t steps = 1000, batch = 8, seq = 0, accumulate = 1, warmup = 100, seed = 1337;
   double lr = 6e-4, min_lr = -1, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, clip = 1.0;

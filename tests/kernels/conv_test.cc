@@ -70,6 +70,7 @@ double error_of(const float* got, const std::vector<double>& want) {
 
 struct Calls {
   Isa isa;
+  int64_t (*lanes)();
   int64_t (*packed_bytes)(const ConvPlan&);
   int64_t (*workspace)(const ConvPlan&, int);
   void (*pack)(const ConvPlan&, const float*, std::byte*, ThreadPool&);
@@ -79,7 +80,7 @@ struct Calls {
 };
 #define HOIST_CALLS(isa, name)                                                                        \
   Calls {                                                                                             \
-    isa, cpu::name::conv_packed_bytes, cpu::name::conv_workspace, cpu::name::conv_pack,               \
+    isa, cpu::name::conv_lanes, cpu::name::conv_packed_bytes, cpu::name::conv_workspace, cpu::name::conv_pack,               \
         cpu::name::conv_run, cpu::name::conv_weight_grad_workspace, cpu::name::conv_weight_grad       \
   }
 std::vector<Calls> available() {
@@ -180,6 +181,49 @@ TEST(Conv, BatchNeighboursChangeNothing) {
               << isa_name(c.isa) << " " << conv_algorithm_name(a);
         }
       }
+  }
+}
+
+// [batch, channels, pixels] <-> [batch, channels / lanes, pixels, lanes].
+std::vector<float> blocked(const std::vector<float>& x, int64_t batch, int64_t channels, int64_t lanes, bool back) {
+  const int64_t up = (channels + lanes - 1) / lanes * lanes;
+  const int64_t pixels = static_cast<int64_t>(x.size()) / batch / (back ? up : channels);
+  std::vector<float> out(static_cast<size_t>(batch * (back ? channels : up) * pixels));
+  for (int64_t n = 0; n < batch; ++n)
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t p = 0; p < pixels; ++p) {
+        const auto plane = static_cast<size_t>((n * channels + c) * pixels + p);
+        const auto block = static_cast<size_t>(((n * up + c / lanes * lanes) * pixels + p * lanes) + c % lanes);
+        (back ? out[plane] : out[block]) = back ? x[block] : x[plane];
+      }
+  return out;
+}
+
+TEST(Conv, BlockedImagesGiveTheSame) {
+  for (const ConvShape& s : shapes()) {
+    const auto x = numbers(x_count(s), 1), w = numbers(w_count(s), 2), dy = numbers(y_count(s), 3);
+    std::vector<double> y(dy.size()), dx(x.size());
+    each_product(s, [&](size_t a, size_t b, size_t c) {
+      y[c] += double{x[a]} * double{w[b]};
+      dx[a] += double{dy[c]} * double{w[b]};
+    });
+    for (const Calls& c : available())
+      for (bool forward : {true, false})
+        for (ConvAlgorithm a : {ConvAlgorithm::kImplicit, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+          const ConvPass pass = forward ? ConvPass::kForward : ConvPass::kInputGrad;
+          if (!conv_supports(s, pass, a)) continue;
+          ConvPlan plan = plan_conv(s, pass, false, a);
+          plan.blocked = true;
+          const int64_t lanes = c.lanes(), in = forward ? s.in : s.out, out = forward ? s.out : s.in;
+          const auto images = blocked(forward ? x : dy, s.batch, in, lanes, false);
+          const int64_t pixels = forward ? s.out_h * s.out_w : s.h * s.w;
+          const int64_t count = s.batch * ((out + lanes - 1) / lanes * lanes) * pixels;
+          const auto one = run(c, plan, images, w, count, 1), three = run(c, plan, images, w, count, 3);
+          EXPECT_EQ(one, three);
+          const auto got = blocked(one, s.batch, out, lanes, true);
+          EXPECT_LE(error_of(got.data(), forward ? y : dx), a == ConvAlgorithm::kWinograd4 ? 4e-5 : 4e-6)
+              << isa_name(c.isa) << " " << conv_algorithm_name(a) << " " << s.in << "x" << s.h << " to " << s.out;
+        }
   }
 }
 

@@ -11,11 +11,15 @@
   X(adamw)                 \
   X(attention)             \
   X(attention_grad)        \
+  X(batch_norm)            \
   X(contract)              \
+  X(conv2d)                \
   X(elementwise)           \
   X(embedding)             \
   X(layer_norm)            \
+  X(lstm)                  \
   X(paged)                 \
+  X(pool2d)                \
   X(reduce)                \
   X(rms_norm)              \
   X(rope)                  \

@@ -13,15 +13,16 @@ namespace {
 
 template <int R, PanelRows kKind>
 void tile(const PanelTile& t) {
-  constexpr int kRun = kKind == PanelRows::kTwoRuns ? R / 2 : R;
-  constexpr int kStep = kKind == PanelRows::kApart ? W : 1;
+  constexpr bool kTwo = kKind == PanelRows::kTwoRuns || kKind == PanelRows::kApartTwoRuns;
+  constexpr int kRun = kTwo ? R / 2 : R;
+  constexpr int kStep = kKind == PanelRows::kApart || kKind == PanelRows::kApartTwoRuns ? W : 1;
   F acc[R][2];
   float* const out = t.out;
-  const int64_t out_step = t.out_step;
+  const int64_t out_step = t.out_step, half = t.half ? t.half : W;
   if (t.add) {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
-      acc[r][0] = load(out + r * out_step), acc[r][1] = load(out + r * out_step + W);
+      acc[r][0] = load(out + r * out_step), acc[r][1] = load(out + r * out_step + half);
   } else {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = set(0);
@@ -44,12 +45,12 @@ void tile(const PanelTile& t) {
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
-    store(out + r * out_step, acc[r][0]), store(out + r * out_step + W, acc[r][1]);
+    store(out + r * out_step, acc[r][0]), store(out + r * out_step + half, acc[r][1]);
 }
 
 template <PanelRows kKind, int... I>
 PanelTileFn pick(int rows, std::integer_sequence<int, I...>) {
-  if constexpr (kKind == PanelRows::kTwoRuns) {
+  if constexpr (kKind == PanelRows::kTwoRuns || kKind == PanelRows::kApartTwoRuns) {
     static constexpr PanelTileFn fns[] = {tile<2 * I + 2, kKind>...};
     return fns[rows / 2 - 1];
   } else {
@@ -67,6 +68,7 @@ PanelTileFn panel_tile(int rows, PanelRows kind) {
   switch (kind) {
     case PanelRows::kTwoRuns: return pick<PanelRows::kTwoRuns>(rows, Half());
     case PanelRows::kApart: return pick<PanelRows::kApart>(rows, All());
+    case PanelRows::kApartTwoRuns: return pick<PanelRows::kApartTwoRuns>(rows, Half());
     case PanelRows::kTogether: break;
   }
   return pick<PanelRows::kTogether>(rows, All());

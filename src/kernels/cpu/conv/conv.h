@@ -10,6 +10,10 @@
 // run, so that whoever keeps weights keeps them packed. The input's gradient is itself a convolution (one per
 // residue of the stride) and runs through the same code; the weights' gradient has its own.
 //
+// Blocked images hold W channels (a vector's lanes) side by side: [batch, ceil(channels / W), height, width,
+// W], zero past the last channel. A network that keeps its activations so spares every layer the way from
+// planes to lanes and back; conv_run takes both.
+//
 // Order (the law of order): each result is a sum over channels, then taps, in blocks of channels that depend
 // on the number of taps only (Winograd: over channels). Neither threads, neighbours in the batch nor the cut
 // into regions enter. conv_weight_grad sums each image in blocks of rows that depend on its width only, then
@@ -39,6 +43,7 @@ struct ConvPlan {
   ConvShape shape;
   ConvPass pass = ConvPass::kForward;
   ConvAlgorithm algorithm = ConvAlgorithm::kImplicit;
+  bool blocked = false;  // both images are; for kImplicit and Winograd
 };
 
 bool conv_supports(const ConvShape& shape, ConvPass pass, ConvAlgorithm algorithm);
@@ -47,6 +52,7 @@ bool conv_supports(const ConvShape& shape, ConvPass pass, ConvAlgorithm algorith
 ConvPlan plan_conv(const ConvShape& shape, ConvPass pass, bool packed, ConvAlgorithm asked = ConvAlgorithm::kAuto);
 
 #define HOIST_CONV_API                                                                                       \
+  int64_t conv_lanes(); /* W */                                                                              \
   /* Bytes of packed weights, and of the workspace of a run on that many threads. */                         \
   int64_t conv_packed_bytes(const ConvPlan& plan);                                                           \
   int64_t conv_workspace(const ConvPlan& plan, int threads);                                                 \

@@ -16,6 +16,7 @@ struct TapConv {
   int64_t rows, cols, step_h, step_w, place_h, place_w, first_h, first_w;
   int64_t out_stride, in_stride, s_stride;
   int64_t taps_h, taps_w;
+  bool in_order;  // each output channel's weights lie in the order of (i, s, t), all of them
   const int64_t *dr, *dc, *s_at, *t_at;  // into a table of 2 * (kh + kw) numbers
 };
 
@@ -32,6 +33,11 @@ TapConv tap_conv(const ConvPlan& p, int64_t part, int64_t* table);
   void implicit_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);                \
   void implicit_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work,   \
                     ThreadPool& pool);                                                                   \
+  int64_t blocked_packed_floats(const ConvPlan& p);                                                      \
+  int64_t blocked_workspace(const ConvPlan& p, int threads);                                             \
+  void blocked_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);                 \
+  void blocked_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work,    \
+                   ThreadPool& pool);                                                                    \
   int64_t winograd_packed_floats(const ConvPlan& p);                                                     \
   int64_t winograd_workspace(const ConvPlan& p, int threads);                                            \
   void winograd_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);                \

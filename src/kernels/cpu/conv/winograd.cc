@@ -26,7 +26,8 @@ constexpr int64_t kSweepBytes = 12 << 20;   // of v and m, in the shared cache
 // Forward or input gradient of a 3 x 3 convolution with stride 1: source, result and padding.
 struct Winograd {
   int64_t batch, in, src_h, src_w, out, dst_h, dst_w, top, left, out_stride, in_stride;
-  bool flip;  // taps are read backwards
+  bool flip;     // taps are read backwards
+  bool blocked;  // images
   int m, n;
   int64_t tiles_h, tiles_w;
   int64_t strips() const { return batch * tiles_h; }
@@ -38,6 +39,7 @@ Winograd winograd_of(const ConvPlan& p) {
   g.batch = s.batch;
   g.m = p.algorithm == ConvAlgorithm::kWinograd2 ? 2 : 4;
   g.n = g.m + 2;
+  g.blocked = p.blocked;
   if (p.pass == ConvPass::kForward) {
     g.in = s.in, g.src_h = s.h, g.src_w = s.w, g.out = s.out, g.dst_h = s.out_h, g.dst_w = s.out_w;
     g.top = s.pad_top, g.left = s.pad_left, g.out_stride = s.in * 9, g.in_stride = 9;
@@ -158,7 +160,7 @@ void transform_input(const Winograd& g, const float* x, int64_t strip, int64_t b
   const int64_t width = g.tiles_w * M + 2, image = strip / g.tiles_h, top = strip % g.tiles_h * M - g.top;
   const int64_t plane = g.src_h * g.src_w;
   const int channels = static_cast<int>(std::min<int64_t>(W, g.in - block * W));
-  const float* src = x + (image * g.in + block * W) * plane;
+  const float* src = x + (image * (g.blocked ? padded_in(g) : g.in) + block * W) * plane;
   const int64_t skip = std::clamp<int64_t>(g.left, 0, width), end = std::clamp(g.src_w + g.left, skip, width);
   for (int a = 0; a < N; ++a) {
     float* row = rows + a * width * W;
@@ -169,7 +171,10 @@ void transform_input(const Winograd& g, const float* x, int64_t strip, int64_t b
       continue;
     }
     std::memset(row, 0, static_cast<size_t>(skip * W) * sizeof(float));
-    for (int64_t c = skip; c < end; c += W)
+    if (g.blocked)
+      std::memcpy(row + skip * W, src + (h * g.src_w + skip - g.left) * W,
+                  static_cast<size_t>((end - skip) * W) * sizeof(float));
+    for (int64_t c = skip; c < end && !g.blocked; c += W)
       planes_to_rows(src + h * g.src_w + c - g.left, plane, channels,
                      static_cast<int>(std::min<int64_t>(W, end - c)), row + c * W, W);
     std::memset(row + end * W, 0, static_cast<size_t>((width - end) * W) * sizeof(float));
@@ -249,6 +254,12 @@ void transform_output(const Winograd& g, const float* m, int64_t tiles, int64_t 
 #pragma GCC unroll 6
         for (int b = 0; b < M; ++b) store(rows + (a * width + j * M + b) * W, t[b]);
       }
+    }
+    if (g.blocked) {
+      float* to = y + (image * round_up(g.out, W) + first) * plane + top * g.dst_w * W;
+      for (int64_t a = 0; a < std::min<int64_t>(M, g.dst_h - top); ++a)
+        std::memcpy(to + a * g.dst_w * W, rows + a * width * W, static_cast<size_t>(g.dst_w * W) * sizeof(float));
+      continue;
     }
     float* dst = y + (image * g.out + first) * plane + top * g.dst_w;
     const int channels = static_cast<int>(std::min<int64_t>(W, g.out - first));
