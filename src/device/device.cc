@@ -1,6 +1,7 @@
 #include "device/device.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -35,6 +36,13 @@ Buffer Device::allocate(int64_t bytes) {
 
 namespace {
 
+constexpr int64_t kHugePage = 2 << 20;
+
+std::byte* at_once(size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
+}
+
 class CpuDevice final : public Device {
  public:
   const char* name() const override { return "cpu"; }
@@ -42,9 +50,25 @@ class CpuDevice final : public Device {
  protected:
   std::byte* map(int64_t bytes) override {
     // Populated at once: what was planned is ours from the start, and a run cannot fail for memory later.
-    void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
+    // Large buffers ask for huge pages, which must begin at their own multiples: reading scattered rows of a
+    // cache of keys would otherwise wait for page tables more than for memory.
+    const auto size = static_cast<size_t>(bytes);
+    if (bytes < 2 * kHugePage) return at_once(size);
+    void* p = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return nullptr;
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)), from = reinterpret_cast<uintptr_t>(p);
+    const uintptr_t begin = (from + kHugePage - 1) / kHugePage * kHugePage,
+                    end = (begin + size + page - 1) / page * page;
+    if (begin > from) munmap(p, begin - from);
+    if (end < from + size + kHugePage) munmap(reinterpret_cast<void*>(end), from + size + kHugePage - end);
+    void* data = reinterpret_cast<void*>(begin);
+    madvise(data, size, MADV_HUGEPAGE);  // best effort
+    constexpr int kPopulateWrite = 23;   // MADV_POPULATE_WRITE, which older headers lack
+    if (madvise(data, size, kPopulateWrite) != 0) {
+      munmap(data, size);
+      return at_once(size);
+    }
+    return static_cast<std::byte*>(data);
   }
   void unmap(std::byte* data, int64_t bytes) override { munmap(data, static_cast<size_t>(bytes)); }
 };

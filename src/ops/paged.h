@@ -50,7 +50,8 @@ struct PagedAttentionOperands {
 // -> o[tokens, kv_heads, group, v_dim] in q's dtype. Token t sees positions 0..pos[t] of sequence seq[t] (its
 // own key is written first); of those, with a window, the last `window`. Scores as in ops/attention.h. A
 // sequence outside the table (negative: padding) gives o = 0; so does a negative pos. Table entries of
-// visible positions must be blocks of the pool; kernels read an entry outside it as a block of zeros.
+// visible positions must be blocks of the pool; kernels read an entry outside it as a block of zeros. Over
+// bf16 pools, kernels may round queries and probabilities to bf16 before multiplying; sums are f32.
 ir::ValueId paged_attention(ir::Builder& b, const PagedAttentionOperands& operands,
                             PagedAttentionAttrs attrs);
 

@@ -177,18 +177,25 @@ void attentions(const Bench& b) {
     b.op(
         "attention_grad" + size, [&] { return attention_grad_call(forward(), false); }, 2.5 * flops, 0);
   }
-  std::vector<int> seq(512, 0), pos;
-  for (int i = 0; i < 512; ++i) pos.push_back(i);
+  // One Llama of 1.1B: 32 heads over 4 KV heads of 64; prompts, one long stream, and batches.
+  auto paged = [&](const std::string& name, DType pool, int streams, int from, int tokens) {
+    std::vector<int> seq, pos;
+    double pairs = 0;
+    for (int s = 0; s < streams; ++s)
+      for (int i = 0; i < tokens; ++i, pairs += from + i) seq.push_back(s), pos.push_back(from + i);
+    b.op(
+        "paged " + name + " " + std::string(dtype_name(pool)),
+        [&] { return paged_call(f, pool, seq, pos, 4, 8, 64, 64, 16, 0, 0, false, 0); },
+        4.0 * pairs * 32 * 64,
+        2.0 * streams * (from + tokens) * 4 * 64 * static_cast<double>(dtype_size(pool)));
+  };
   for (DType pool : {DType::f32, DType::bf16}) {
-    const std::string name = ", 8x4 heads of 64, " + std::string(dtype_name(pool));
-    b.op(
-        "paged prefill 512" + name,
-        [&] { return paged_call(f, pool, seq, pos, 8, 4, 64, 64, 16, 0, 0, false, 0); },
-        2.0 * 512 * 512 * 32 * 64, 0);
-    b.op(
-        "paged decode at 4096" + name,
-        [&] { return paged_call(f, pool, {0}, {4095}, 8, 4, 64, 64, 16, 0, 0, false, 0); },
-        4.0 * 4096 * 32 * 64, 2.0 * 4096 * 8 * 64 * static_cast<double>(dtype_size(pool)));
+    paged("prompt 512", pool, 1, 0, 512);
+    paged("prompt 256 at 4096", pool, 1, 4096, 256);
+    paged("decode 1 x 16384", pool, 1, 16383, 1);
+    paged("decode 1 x 1500", pool, 1, 1499, 1);
+    paged("decode 8 x 4096", pool, 8, 4095, 1);
+    paged("decode 16 x 512", pool, 16, 511, 1);
   }
 }
 

@@ -39,6 +39,11 @@ double tolerance(DType operand, DType result) {
   return coarse == DType::f32 ? 4e-6 : coarse == DType::f16 ? 1.5e-3 : 1e-2;
 }
 
+// Over a bf16 cache, queries and probabilities may be rounded to bf16 (ops/paged.h): half an ulp is 2^-9.
+bool over_bf16_cache(const OpCall& c) {
+  return c.op == &ops::kPagedAttention && c.operands[1].type.dtype == DType::bf16;
+}
+
 TEST(Fused, AgreesWithTheReference) {
   for (DType d : {DType::f32, DType::bf16, DType::f16})
     for (const Case& c : fused_cases(d)) {
@@ -52,7 +57,7 @@ TEST(Fused, AgreesWithTheReference) {
         got.run();
         for (size_t i = 0; i < want.results().size(); ++i)
           EXPECT_LE(difference(got.results()[i], want.results()[i]),
-                    tolerance(d, want.results()[i].type.dtype))
+                    std::max(tolerance(d, want.results()[i].type.dtype), over_bf16_cache(c.call) ? 4e-3 : 0))
               << c.name << " " << dtype_name(d) << ", " << isa_name(isa) << ", result " << i;
       }
     }

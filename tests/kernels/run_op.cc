@@ -17,6 +17,7 @@ Pages::Pages(int64_t bytes, int64_t alignment) : bytes_(bytes), alignment_(align
   void* at =
       mmap(nullptr, static_cast<size_t>(mapped_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   HOIST_CHECK(at != MAP_FAILED, "no memory for a test");
+  if (bytes > 4 << 20) madvise(at, static_cast<size_t>(mapped_), MADV_HUGEPAGE);  // as the CPU device does
   base_ = static_cast<std::byte*>(at);
   std::byte* edge = base_ + mapped_ - page;
   HOIST_CHECK(mprotect(edge, static_cast<size_t>(page), PROT_NONE) == 0, "no guard page");

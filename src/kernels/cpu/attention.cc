@@ -1,5 +1,8 @@
 // attention forward: tiles of queries against blocks of 64 keys (attention_tile.inc); nothing of size Q x K
-// is stored.
+// is stored. Blocks that no query of a tile sees are not touched.
+//
+// bf16 queries, keys and values are multiplied by vdpbf16ps where the machine has it: scores are then sums of
+// exact products as before, but probabilities are rounded to bf16 before they meet the values.
 #include <cmath>
 #include <limits>
 
@@ -38,86 +41,109 @@ int64_t workspace(const ir::OpView& v, int threads) {
 #define HOIST_ISA_FILE "kernels/cpu/attention.cc"
 #include "kernels/cpu/for_each_isa.h"
 
+#include "kernels/cpu/attention_isa_begin.inc"
+
 namespace hoist::kernels::cpu::HOIST_ISA {
 namespace {
 
-#include "kernels/cpu/gemm_tile.inc"
+#include "kernels/cpu/attention_product.inc"
 
 #include "kernels/cpu/attention_tile.inc"
 
+#include "kernels/cpu/attention_mask.inc"
+
 // Queries [begin, end) of one leading index and KV head.
-template <class QT, class KT>
+template <class A, class QT, class KT>
 void attend(const KernelArgs& args, const AttentionCall& c, int64_t l, int64_t head, int64_t begin,
             int64_t end, const AttentionScratch& s) {
   const Visibility see(c, l);
-  AttentionTile t;
-  t.d = c.d;
-  t.dv = c.dv;
-  t.scale = static_cast<float>(c.a.scale);
-  t.softcap = static_cast<float>(c.a.softcap);
-  t.dense = true;
+  const AttentionSizes z(c.d, c.dv, c.a.scale, c.a.softcap);
   const QT* q[kTileRows];
-  int64_t first = c.keys, last = 0;
+  int64_t lo[kTileRows], hi[kTileRows], first = c.keys, last = 0;
+  int rows = 0;
+  int32_t top_pos = INT32_MIN, low_seg = INT32_MAX, top_seg = INT32_MIN;
   for (int64_t query = begin; query < end; ++query) {
-    int64_t lo, hi;
-    see.range(query, &lo, &hi);
-    if (lo < hi) {
-      first = std::min(first, lo);
-      last = std::max(last, hi);
+    int64_t from, to;
+    see.range(query, &from, &to);
+    if (from < to) {
+      first = std::min(first, from);
+      last = std::max(last, to);
     }
-    for (int64_t g = 0; g < c.group; ++g, ++t.rows) {
-      q[t.rows] = args.in<QT>(0) + c.q_row(l, query, head, g) * c.d;
-      t.lo[t.rows] = lo;
-      t.hi[t.rows] = hi;
+    top_pos = std::max(top_pos, see.q_pos[query]);
+    if (see.q_seg) {
+      low_seg = std::min(low_seg, see.q_seg[query]);
+      top_seg = std::max(top_seg, see.q_seg[query]);
+    }
+    for (int64_t g = 0; g < c.group; ++g, ++rows) {
+      q[rows] = args.in<QT>(0) + c.q_row(l, query, head, g) * c.d;
+      lo[rows] = from;
+      hi[rows] = to;
     }
   }
-  begin_tile(t, q, s);
+  pack_queries<A>(q, rows, c.d, s, s.q);
+  begin_state(s.part, rows, z.columns);
   const KT* zeros = reinterpret_cast<const KT*>(s.zeros);
-  alignas(64) float mask[kKeyBlock];
+  BlockMask block{see, {}, {}};
   for (int64_t b = first / kKeyBlock * kKeyBlock; b < last; b += kKeyBlock) {
+    if (see.masked() && !block.load_block(b, top_pos, low_seg, top_seg)) continue;
     const KT *keys[kKeyBlock], *values[kKeyBlock];
     for (int64_t i = 0; i < kKeyBlock; ++i) {
-      const bool inside = b + i < c.keys;
+      const bool inside = b + i < last;
       const int64_t row = inside ? c.k_row(l, b + i, head) : 0;
       keys[i] = inside ? args.in<KT>(1) + row * c.d : zeros;
       values[i] = inside ? args.in<KT>(2) + row * c.dv : zeros;
     }
-    attend_block(t, b, keys, values, s, [&](int r) -> const float* {
+    pack_block<A, KT>(keys, values, static_cast<int>(std::min<int64_t>(kKeyBlock, last - b)), z, s, nullptr,
+                      nullptr);
+    attend_block<A>(z, s.part, rows, lo, hi, b, s.q, s, [&](int r, int& n, float* mask) -> const float* {
       if (!see.masked()) return nullptr;
-      see.mask(begin + r / c.group, b, mask);
+      bool any = false;
+      for (int i = 0; i < n; ++i) any |= block.row(begin + (r + i) / c.group, mask + i * kKeyBlock);
+      if (!any) n = 0;
       return mask;
     });
   }
   const int sinks = ops::attention_slots(c.a, false).sinks;
-  for (int r = 0; r < t.rows; ++r) {
+  for (int r = 0; r < rows; ++r) {
     const int64_t g = r % c.group, row = c.q_row(l, begin + r / c.group, head, g);
     float sink = 0;
     if (sinks >= 0)
       with_type(args.operands[static_cast<size_t>(sinks)].dtype,
                 [&](auto tag) { sink = load_n(args.in<decltype(tag)>(sinks) + head * c.group + g, 1)[0]; });
-    args.out<float>(1)[row] = finish_row(t, r, sinks >= 0 ? &sink : nullptr, args.out<QT>(0) + row * c.dv);
+    args.out<float>(1)[row] =
+        finish_row(z, s.part.m[r], sum(load(s.part.l + r * W)), s.part.o + r * z.columns,
+                   sinks >= 0 ? &sink : nullptr, args.out<QT>(0) + row * c.dv);
   }
+}
+
+template <class A, class QT, class KT>
+void attend_all(const KernelArgs& args, const AttentionCall& c) {
+  const int64_t bytes = align64(attention_scratch_bytes(c.d, c.dv));
+  const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, c.group)),
+                tiles = (c.queries + most - 1) / most;
+  args.pool.parallel_for(c.leads * c.heads * tiles, 1, [&](int64_t begin, int64_t end, int worker) {
+    AttentionScratch s(args.workspace + worker * bytes, c.d, c.dv);
+    std::memset(s.zeros, 0, static_cast<size_t>(std::max(c.d, c.dv)) * sizeof(float));
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t from = i % tiles * most;
+      attend<A, QT, KT>(args, c, i / tiles / c.heads, i / tiles % c.heads, from,
+                        std::min(c.queries, from + most), s);
+    }
+  });
 }
 
 void run(const KernelArgs& args) noexcept {
   const AttentionCall c(args);
   if (c.queries == 0) return;
-  const int64_t bytes = align64(attention_scratch_bytes(c.d, c.dv));
-  const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, c.group)),
-                tiles = (c.queries + most - 1) / most;
-  const int64_t step = (c.queries + tiles - 1) / tiles;
   with_type(args.operands[0].dtype, [&](auto q_tag) {
     with_type(args.operands[1].dtype, [&](auto k_tag) {
-      args.pool.parallel_for(c.leads * c.heads * tiles, 1, [&](int64_t begin, int64_t end, int worker) {
-        AttentionScratch s(args.workspace + worker * bytes, c.d, c.dv);
-        std::memset(s.zeros, 0, static_cast<size_t>(std::max(c.d, c.dv)) * sizeof(float));
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t from = i % tiles * step, to = std::min(c.queries, from + step);
-          if (from < to)
-            attend<decltype(q_tag), decltype(k_tag)>(args, c, i / tiles / c.heads, i / tiles % c.heads, from,
-                                                     to, s);
-        }
-      });
+      using QT = decltype(q_tag);
+      using KT = decltype(k_tag);
+#if HOIST_ISA_IS_AVX512
+      if constexpr (std::is_same_v<QT, bf16> && std::is_same_v<KT, bf16>)
+        if (has_pairs()) return attend_all<Pairs, QT, KT>(args, c);
+#endif
+      attend_all<Single, QT, KT>(args, c);
     });
   });
 }
@@ -130,3 +156,5 @@ void add_attention(KernelList& list) {
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA
+
+#include "kernels/cpu/attention_isa_end.inc"
