@@ -88,6 +88,7 @@ constexpr const ir::OpDef* kOps[] = {
     &kGroupedContract,
     &kGroupedOuter,
     &kKvWrite,
+    &kKvRead,
     &kPagedAttention,
     &kReduceSum,
     &kReduceMax,
