@@ -8,6 +8,7 @@
 #include <array>
 #include <optional>
 
+#include "base/function_ref.h"
 #include "bench/op_run.h"
 #include "bench/probes.h"
 #include "bench/row.h"
@@ -47,6 +48,12 @@ int64_t cache_bytes();
 
 // Seconds on the monotonic clock.
 double now();
+// Takes a sample again, a few times at most, while other programs pushed one of our threads off its core
+// during it; gives the sample that was disturbed least. The same for ours, for ceilings and for peers.
+double calmest(FunctionRef<double()> sample);
 double median(std::vector<double> values);  // 0 for none
+// Median of a[i] / b[i]. A machine may be two machines in one minute (a neighbour on the other half of a
+// core), so what was measured side by side is compared side by side. 0 for none.
+double median_ratio(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace hoist::bench

@@ -101,32 +101,50 @@ std::vector<Row> measure_generate(const GenerateOptions& o, FunctionRef<void(con
 
   std::vector<double> prompt_bound, decode_bound, prompt_seconds, decode_seconds;
   std::vector<std::vector<double>> theirs(o.peers.size());
+  // A round's ceiling is taken before and after: a long run may see the machine change.
+  auto around = [&](const Work& work, std::vector<double>& bounds, auto&& body) {
+    const double before = ceilings.seconds(work);
+    body();
+    bounds.push_back((before + ceilings.seconds(work)) / 2);
+  };
   for (int round = -1; round < o.rounds; ++round) {  // the first one warms up and does not count
     note("round " + std::to_string(round + 1) + " of " + std::to_string(o.rounds));
-    if (round >= 0) prompt_bound.push_back(ceilings.seconds(prompt_work));
-    for (int64_t s = 0; s < o.streams; ++s) engine.add(request(o.prompt, model.config.vocab, 1, 0));
-    double total = 0;
-    for (double t : drain(engine)) total += t;
-    if (round >= 0) prompt_seconds.push_back(total);
-
-    if (round >= 0) decode_bound.push_back(ceilings.seconds(decode_work));
-    for (int64_t s = 0; s < o.streams; ++s)
-      engine.add(request(before, model.config.vocab, o.tokens, before - 1));
-    const std::vector<double> steps = drain(engine);
-    if (round >= 0) decode_seconds.insert(decode_seconds.end(), steps.begin() + 1, steps.end());
-
-    if (round < 0) continue;
+    around(prompt_work, prompt_bound, [&] {
+      for (int64_t s = 0; s < o.streams; ++s) engine.add(request(o.prompt, model.config.vocab, 1, 0));
+      double total = 0;
+      for (double t : drain(engine)) total += t;
+      prompt_seconds.push_back(total);
+    });
+    around(decode_work, decode_bound, [&] {
+      for (int64_t s = 0; s < o.streams; ++s)
+        engine.add(request(before, model.config.vocab, o.tokens, before - 1));
+      std::vector<double> steps = drain(engine);
+      steps.erase(steps.begin());
+      decode_seconds.push_back(median(std::move(steps)));
+    });
+    if (round < 0) {
+      for (auto* v : {&prompt_bound, &prompt_seconds, &decode_bound, &decode_seconds}) v->clear();
+      continue;
+    }
     for (size_t i = 0; i < o.peers.size(); ++i) {
       note("round " + std::to_string(round + 1) + " of " + std::to_string(o.rounds) + ": " + o.peers[i].name);
       theirs[i].push_back(run_command_peer(o.peers[i]));
     }
   }
   prompt.value = streams * n / median(prompt_seconds);
-  prompt.ceiling = streams * n / median(prompt_bound);
+  prompt.set_share(median_ratio(prompt_bound, prompt_seconds));
   decode.value = streams / median(decode_seconds);
-  decode.ceiling = streams / median(decode_bound);
-  for (size_t i = 0; i < o.peers.size(); ++i)
-    (o.peers[i].row == "prompt" ? prompt : decode).peers.push_back({o.peers[i].name, median(theirs[i])});
+  decode.set_share(median_ratio(decode_bound, decode_seconds));
+  for (size_t i = 0; i < o.peers.size(); ++i) {
+    const bool of_prompt = o.peers[i].row == "prompt";
+    // Both as seconds per token.
+    std::vector<double> mine, other;
+    for (size_t r = 0; r < theirs[i].size(); ++r) {
+      mine.push_back(of_prompt ? prompt_seconds[r] / (streams * n) : decode_seconds[r] / streams);
+      other.push_back(1 / theirs[i][r]);
+    }
+    (of_prompt ? prompt : decode).add_peer(o.peers[i].name, median_ratio(other, mine));
+  }
   return {prompt, decode};
 }
 

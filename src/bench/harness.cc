@@ -19,15 +19,17 @@ bool wanted(const Case& c, const std::string& filter) {
 // One turn: one run to warm up, then the median of as many as fit.
 double turn(const Run& run, double at_least) {
   run();
-  std::vector<double> times;
-  double spent = 0;
-  while (spent < at_least) {
-    const double start = now();
-    run();
-    times.push_back(now() - start);
-    spent += times.back();
-  }
-  return median(std::move(times));
+  return calmest([&] {
+    std::vector<double> times;
+    double spent = 0;
+    do {
+      const double start = now();
+      run();
+      times.push_back(now() - start);
+      spent += times.back();
+    } while (spent < at_least);
+    return median(std::move(times));
+  });
 }
 
 Row measure(const Case& c, const HarnessOptions& options, const Setting& setting, Ceilings& ceilings) {
@@ -49,11 +51,9 @@ Row measure(const Case& c, const HarnessOptions& options, const Setting& setting
       if (setting.threads > 1) std::this_thread::sleep_for(kSettle);
     }
   }
-  row.value = c.amount / median(std::move(mine));
-  const double seconds = median(std::move(bound));
-  row.ceiling = seconds > 0 ? c.amount / seconds : 0;
-  for (size_t i = 0; i < peers.size(); ++i)
-    row.peers.push_back({peers[i].name, c.amount / median(std::move(theirs[i]))});
+  row.value = c.amount / median(mine);
+  row.set_share(median_ratio(bound, mine));
+  for (size_t i = 0; i < peers.size(); ++i) row.add_peer(peers[i].name, median_ratio(theirs[i], mine));
   return row;
 }
 

@@ -1,4 +1,5 @@
-// Times cases: ceiling, ours, each peer, again and again in turns, and takes the medians.
+// Times cases: ceiling, ours, each peer, again and again in turns; medians of the values, and of the ratios
+// within a round.
 #pragma once
 
 #include <string>

@@ -35,16 +35,19 @@ HOIST_FMA_PROBE(dot_i8_512, "avx512f,avx512vnni", F16, HOIST_DOT_I8)
 HOIST_FMA_PROBE(fma_f32_256, "avx2,fma", F8, HOIST_FMA_F32)
 
 // Without VNNI a product of bytes takes three instructions: multiply pairs, add pairs, accumulate.
-__attribute__((target("avx2"), noinline)) void dot_i8_256(int64_t steps) {
-  F8 x = {}, ones = {}, a = {}, b = {}, c = {}, d = {}, s = {}, t = {}, u = {}, v = {};
-  for (int64_t n = 0; n < steps; ++n)
-    asm volatile(
-        "vpmaddubsw %8, %8, %4\n vpmaddubsw %8, %8, %5\n vpmaddubsw %8, %8, %6\n vpmaddubsw %8, %8, %7\n"
-        "vpmaddwd %9, %4, %4\n vpmaddwd %9, %5, %5\n vpmaddwd %9, %6, %6\n vpmaddwd %9, %7, %7\n"
-        "vpaddd %4, %0, %0\n vpaddd %5, %1, %1\n vpaddd %6, %2, %2\n vpaddd %7, %3, %3\n"
-        : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(s), "+x"(t), "+x"(u), "+x"(v)
-        : "x"(x), "x"(ones));
-}
+#define HOIST_DOT_PROBE(NAME, TARGET, VECTOR)                                                               \
+  __attribute__((target(TARGET), noinline)) void NAME(int64_t steps) {                                      \
+    VECTOR x = {}, ones = {}, a = {}, b = {}, c = {}, d = {}, s = {}, t = {}, u = {}, v = {};               \
+    for (int64_t n = 0; n < steps; ++n)                                                                     \
+      asm volatile(                                                                                         \
+          "vpmaddubsw %8, %8, %4\n vpmaddubsw %8, %8, %5\n vpmaddubsw %8, %8, %6\n vpmaddubsw %8, %8, %7\n" \
+          "vpmaddwd %9, %4, %4\n vpmaddwd %9, %5, %5\n vpmaddwd %9, %6, %6\n vpmaddwd %9, %7, %7\n"         \
+          "vpaddd %4, %0, %0\n vpaddd %5, %1, %1\n vpaddd %6, %2, %2\n vpaddd %7, %3, %3\n"                 \
+          : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(s), "+v"(t), "+v"(u), "+v"(v)                          \
+          : "v"(x), "v"(ones));                                                                             \
+  }
+HOIST_DOT_PROBE(products_i8_512, "avx512f,avx512bw", F16)
+HOIST_DOT_PROBE(products_i8_256, "avx2", F8)
 
 // What every x86-64 has: multiply and add apart, four floats at a time.
 __attribute__((noinline)) void fma_f32_128(int64_t steps) {
@@ -173,22 +176,26 @@ HOIST_MEMORY_TABLES(_128)
 }  // namespace
 
 FmaProbe fma_probe(kernels::Isa isa, Arithmetic arithmetic) {
-  if (isa == kernels::Isa::kAvx512) {
-    if (arithmetic == Arithmetic::kBf16 && __builtin_cpu_supports("avx512bf16"))
-      return {"vdpbf16ps", fma_bf16_512, 12 * 64};
-    if (arithmetic == Arithmetic::kI8 && __builtin_cpu_supports("avx512vnni"))
-      return {"vpdpbusd", dot_i8_512, 12 * 128};
-    if (arithmetic != Arithmetic::kI8) return {"vfmadd231ps, 512 bits", fma_f32_512, 12 * 32};
-  }
-  if (isa != kernels::Isa::kPortable) {
-    if (arithmetic == Arithmetic::kI8) return {"vpmaddubsw and sums", dot_i8_256, 4 * 64};
-    return {"vfmadd231ps, 256 bits", fma_f32_256, 12 * 16};
+  const bool bytes = arithmetic == Arithmetic::kI8;
+  switch (isa) {
+    case kernels::Isa::kAvx512Dot:
+      if (bytes) return {"vpdpbusd", dot_i8_512, 12 * 128};
+      if (arithmetic == Arithmetic::kBf16) return {"vdpbf16ps", fma_bf16_512, 12 * 64};
+      [[fallthrough]];
+    case kernels::Isa::kAvx512:
+      if (bytes) return {"vpmaddubsw, 512 bits", products_i8_512, 4 * 128};
+      return {"vfmadd231ps, 512 bits", fma_f32_512, 12 * 32};
+    case kernels::Isa::kAvx2:
+      if (bytes) return {"vpmaddubsw, 256 bits", products_i8_256, 4 * 64};
+      return {"vfmadd231ps, 256 bits", fma_f32_256, 12 * 16};
+    case kernels::Isa::kPortable: break;
   }
   return {"mulps and addps", fma_f32_128, 4 * 8};
 }
 
 std::span<const MemoryProbe> memory_probes(kernels::Isa isa, Memory kind) {
   switch (isa) {
+    case kernels::Isa::kAvx512Dot:
     case kernels::Isa::kAvx512: return table_512(kind);
     case kernels::Isa::kAvx2: return table_256(kind);
     case kernels::Isa::kPortable: break;

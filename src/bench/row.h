@@ -68,6 +68,12 @@ struct Row {
   std::string note;  // of the human table: the kernel's variant, or why there is no value
 
   double share() const { return ceiling > 0 ? value / ceiling : 0; }
+  // `value` over the ceiling, and over a peer's value, as medians over rounds of what was measured side by
+  // side; ceiling and peer's value follow from them. `value` comes first.
+  void set_share(double share) { ceiling = share > 0 ? value / share : 0; }
+  void add_peer(const std::string& peer, double ratio) {
+    peers.push_back({peer, ratio > 0 ? value / ratio : 0});
+  }
   // The fastest peer; nullptr when there is none.
   const PeerValue* best_peer() const;
 };

@@ -105,13 +105,15 @@ Row measure_train(const TrainOptions& o, FunctionRef<void(const std::string&)> n
   stepper.run();  // warms up
   for (int round = 0; round < o.rounds; ++round) {
     note("round " + std::to_string(round + 1) + " of " + std::to_string(o.rounds));
-    bound.push_back(ceilings.seconds(products) + ceilings.seconds(moves));
+    auto ceiling = [&] { return ceilings.seconds(products) + ceilings.seconds(moves); };
+    const double before = ceiling();
     mine.push_back(stepper.run());
-    for (size_t i = 0; i < o.peers.size(); ++i) theirs[i].push_back(run_command_peer(o.peers[i]));
+    bound.push_back((before + ceiling()) / 2);
+    for (size_t i = 0; i < o.peers.size(); ++i) theirs[i].push_back(tokens / run_command_peer(o.peers[i]));
   }
   row.value = tokens / median(mine);
-  row.ceiling = tokens / median(bound);
-  for (size_t i = 0; i < o.peers.size(); ++i) row.peers.push_back({o.peers[i].name, median(theirs[i])});
+  row.set_share(median_ratio(bound, mine));
+  for (size_t i = 0; i < o.peers.size(); ++i) row.add_peer(o.peers[i].name, median_ratio(theirs[i], mine));
   return row;
 }
 

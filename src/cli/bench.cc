@@ -72,17 +72,18 @@ struct Common {
   void add(CLI::App& app) {
     option(app, "--threads", threads, "Threads; 0: one per core");
     option(app, "--rounds", rounds, "Turns of each participant; figures are medians");
-    option(app, "--isa", isa, "portable, avx2 or avx512; empty: the best of this machine");
+    option(app, "--isa", isa, "portable, avx2, avx512 or avx512dot; empty: the best of this machine");
     flag(app, "--json", json, "Print an array of rows as JSON");
   }
   kernels::Isa instruction_set() const {
     if (isa.empty()) return kernels::best_isa();
-    for (kernels::Isa i : {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512})
+    for (kernels::Isa i :
+         {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
       if (kernels::isa_name(i) == isa) {
         if (!kernels::isa_available(i)) throw_unsupported("--isa: this machine has no " + isa);
         return i;
       }
-    throw_invalid("--isa: found '" + isa + "', expected portable, avx2 or avx512");
+    throw_invalid("--isa: found '" + isa + "', expected portable, avx2, avx512 or avx512dot");
   }
   void check() const {
     if (rounds < 1 || rounds > 1000)

@@ -1,4 +1,4 @@
-// hoist generate: text from a model folder.
+// hoist generate: text from a model folder or a GGUF file.
 #include <unistd.h>
 
 #include <chrono>
@@ -161,7 +161,7 @@ void run(const GenerateOptions& o) {
 void add_generate(CLI::App& root) {
   auto o = std::make_shared<GenerateOptions>();
   CLI::App& app = *root.add_subcommand("generate", "Continue a prompt with a model");
-  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")
+  app.add_option("model", o->model, "Model folder (config.json, *.safetensors, tokenizer.json) or .gguf file")
       ->required()
       ->envname("HOIST_MODEL");
   option(app, "-p,--prompt", o->prompt, "Text to continue");

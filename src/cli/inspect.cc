@@ -1,5 +1,7 @@
-// hoist inspect: what is in a model folder, a weight file, or a graph's text form - and what it will need.
+// hoist inspect: what is in a model folder, a GGUF or weight file, or a graph's text form - and what it will
+// need.
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +9,7 @@
 #include "cli/options.h"
 #include "decode/engine.h"
 #include "io/files.h"
+#include "io/gguf.h"
 #include "io/safetensors.h"
 #include "ops/table.h"
 #include "passes/pipeline.h"
@@ -30,6 +33,7 @@ ordered_json tensor_json(const io::TensorInfo& t, const std::string& file) {
   ordered_json j;
   j["name"] = t.name;
   j["dtype"] = t.dtype_text;
+  if (!t.format.empty()) j["format"] = t.format;
   j["shape"] = t.shape;
   j["bytes"] = t.bytes();
   j["file"] = file;
@@ -89,6 +93,29 @@ ordered_json serving_memory(const io::ModelConfig& config, DType stored, const I
   return j;
 }
 
+// Short values as they are; of long arrays the beginning, as text.
+ordered_json metadata_json(const io::GgufMetadata& metadata) {
+  ordered_json out = ordered_json::object();
+  for (const auto& [key, value] : metadata.entries()) {
+    if (value.is_array)
+      out[key] = value.excerpt();
+    else if (value.type == io::GgufType::kString)
+      out[key] = std::string(value.text());
+    else if (value.type == io::GgufType::kBool)
+      out[key] = *value.integer() != 0;
+    else if (const auto n = value.integer())
+      out[key] = *n;
+    else
+      out[key] = *value.number();
+  }
+  return out;
+}
+
+void print_metadata(const io::GgufMetadata& metadata) {
+  for (const auto& [key, value] : metadata.entries())
+    std::printf("  %-40s %s\n", key.c_str(), value.excerpt().c_str());
+}
+
 void print_tensors(const ordered_json& tensors) {
   for (const auto& t : tensors) {
     std::string shape;
@@ -100,7 +127,28 @@ void print_tensors(const ordered_json& tensors) {
 
 void inspect_file(const InspectOptions& o) {
   ordered_json out;
-  if (o.path.ends_with(".safetensors")) {
+  if (o.path.ends_with(".gguf")) {
+    // A model of an architecture we do not compute: what the format itself says.
+    const auto set = io::GgufSet::open(o.path);
+    out["kind"] = "gguf";
+    out["metadata"] = metadata_json(set->metadata());
+    out["tensors"] = ordered_json::array();
+    int64_t bytes = 0;
+    for (const auto& part : set->parts()) {
+      bytes += part->data_bytes();
+      for (const io::GgufTensor& t : part->tensors()) {
+        ordered_json j;
+        j["name"] = t.name;
+        j["dtype"] = std::string(t.type->name);
+        j["shape"] = std::vector<int64_t>(t.dims.rbegin(), t.dims.rend());
+        j["bytes"] = t.bytes;
+        j["file"] = part->path();
+        out["tensors"].push_back(j);
+      }
+    }
+    out["bytes"] = bytes;
+    if (!o.json) print_metadata(set->metadata());
+  } else if (o.path.ends_with(".safetensors")) {
     io::SafetensorsFile file(o.path);
     out["kind"] = "safetensors";
     out["metadata"] = file.metadata();
@@ -141,9 +189,16 @@ void inspect_file(const InspectOptions& o) {
 void run(const InspectOptions& o) {
   if (!io::is_directory(o.path)) {
     if (!io::path_exists(o.path)) throw_not_found(o.path + ": found no such file or folder");
+    if (!o.path.ends_with(".gguf")) return inspect_file(o);
+  }
+  decode::Model model;
+  try {
+    model = decode::open_model(o.path);
+  } catch (const Error& e) {
+    if (io::is_directory(o.path) || e.code() != ErrorCode::kUnsupported) throw;
+    std::fprintf(stderr, "note: %s\n", e.what());
     return inspect_file(o);
   }
-  decode::Model model = decode::open_model(o.path);
   const io::ModelConfig& c = model.config;
   const kernels::KernelTable& table = kernels::cpu_table(kernels::best_isa());
   ordered_json out;
@@ -152,6 +207,7 @@ void run(const InspectOptions& o) {
   out["family"] = std::string(io::family_name(c.family));
   out["parameters"] = models::parameter_count(c);
   out["config"] = ordered_json::parse(io::write_model_config(c));
+  if (model.gguf) out["metadata"] = metadata_json(model.gguf->metadata());
   out["tokenizer"]["vocab"] = model.tokenizer->vocab_size();
   out["weights"]["stored_bytes"] = model.files->data_bytes();
   for (const auto& e : model.files->tensors())
@@ -173,6 +229,17 @@ void run(const InspectOptions& o) {
       static_cast<long long>(c.kv_heads), static_cast<long long>(c.head_dim),
       static_cast<long long>(c.intermediate), static_cast<long long>(c.vocab),
       static_cast<long long>(c.max_position), c.tie_word_embeddings ? ", tied head" : "");
+  if (model.gguf) {
+    std::map<std::string, std::pair<int64_t, int64_t>> formats;  // tensors and bytes
+    for (const auto& e : model.files->tensors()) {
+      auto& [tensors, bytes] = formats[e.info->dtype_text];
+      ++tensors;
+      bytes += e.info->bytes();
+    }
+    for (const auto& [format, sum] : formats)
+      std::printf("  %-6s %lld tensors, %s\n", format.c_str(), static_cast<long long>(sum.first),
+                  human_bytes(sum.second).c_str());
+  }
   const auto& s = out["memory_to_serve"];
   std::printf("  memory to serve: %s (weights %s, KV cache of %lld tokens %s, work space %s)\n",
               human_bytes(s["total_bytes"]).c_str(), human_bytes(s["weights_bytes"]).c_str(),
@@ -185,6 +252,7 @@ void run(const InspectOptions& o) {
       human_bytes(t["total_bytes"]).c_str(), o.precision.c_str(), static_cast<long long>(t["batch"]),
       static_cast<long long>(t["seq"]), human_bytes(t["parameters_bytes"]).c_str(),
       human_bytes(t["optimizer_bytes"]).c_str(), human_bytes(t["arena_bytes"]).c_str());
+  if (model.gguf) print_metadata(model.gguf->metadata());
   if (o.tensors) print_tensors(out["weights"]["tensors"]);
   if (o.plan) std::printf("%s", plan::print(serve_plan).c_str());
   if (o.graph) {
@@ -203,7 +271,7 @@ void add_inspect(CLI::App& root) {
   auto o = std::make_shared<InspectOptions>();
   CLI::App& app = *root.add_subcommand(
       "inspect", "What is in a model, a weight file or a graph, and what memory it needs");
-  app.add_option("path", o->path, "Model folder, .safetensors file, or a graph's text form")
+  app.add_option("path", o->path, "Model folder, .gguf or .safetensors file, or a graph's text form")
       ->required()
       ->envname("HOIST_PATH");
   flag(app, "--json", o->json, "Print one JSON object");

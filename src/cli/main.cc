@@ -12,13 +12,15 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  hoist generate path/to/model -p \"Once upon a time\"\n"
       "  hoist train recipes/start.toml steps=500\n"
-      "  hoist serve path/to/model --port 8080\n\n"
+      "  hoist serve path/to/model --port 8080\n"
+      "  hoist quantize path/to/model --to q4_k\n\n"
       "Every flag is also an environment variable: --top-k is HOIST_TOP_K. `hoist COMMAND --help` says "
       "more.");
   hoist::cli::add_generate(app);
   hoist::cli::add_serve(app);
   hoist::cli::add_train(app);
   hoist::cli::add_inspect(app);
+  hoist::cli::add_quantize(app);
   hoist::cli::add_tokenize(app);
   hoist::cli::add_bench(app);
   try {

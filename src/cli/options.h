@@ -33,6 +33,7 @@ void add_tokenize(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_train(CLI::App& app);
 void add_serve(CLI::App& app);
+void add_quantize(CLI::App& app);
 void add_bench(CLI::App& app);
 
 }  // namespace hoist::cli

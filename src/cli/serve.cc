@@ -85,7 +85,7 @@ void run(const ServeOptions& o) {
 void add_serve(CLI::App& root) {
   auto o = std::make_shared<ServeOptions>();
   CLI::App& app = *root.add_subcommand("serve", "Serve a model: OpenAI-compatible completions and a page");
-  app.add_option("model", o->model, "Model folder: config.json, *.safetensors, tokenizer.json")
+  app.add_option("model", o->model, "Model folder (config.json, *.safetensors, tokenizer.json) or .gguf file")
       ->required()
       ->envname("HOIST_MODEL");
   option(app, "--host", o->host, "Address to listen on");

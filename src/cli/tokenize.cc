@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "decode/gguf_tokenizer.h"
 #include "io/files.h"
 #include "io/json.h"
 #include "text/tokenizer.h"
@@ -46,7 +47,10 @@ std::vector<int32_t> parse_ids(const std::string& text) {
 }
 
 void run(const TokenizeOptions& o) {
-  auto tokenizer = text::Tokenizer::load(o.model);
+  auto tokenizer = o.model.ends_with(".gguf")
+                       ? text::tokenizer_from_gguf(
+                             decode::read_gguf_vocab(io::GgufSet::open(o.model)->metadata()), o.model)
+                       : text::Tokenizer::load(o.model);
   if (o.lines_json) {
     // One JSON string a line in, one array of ids a line out.
     std::string line;
@@ -92,7 +96,9 @@ void run(const TokenizeOptions& o) {
 void add_tokenize(CLI::App& root) {
   auto o = std::make_shared<TokenizeOptions>();
   CLI::App& app = *root.add_subcommand("tokenize", "Text on standard input to token ids, or back");
-  app.add_option("model", o->model, "Model folder, or a tokenizer.json")->required()->envname("HOIST_MODEL");
+  app.add_option("model", o->model, "Model folder, .gguf file, or a tokenizer.json")
+      ->required()
+      ->envname("HOIST_MODEL");
   flag(app, "--decode", o->decode, "Read ids, print text");
   flag(app, "--json", o->json, "Print one JSON object: ids and tokens, or text");
   flag(app, "--lines-json", o->lines_json, "One JSON string per line in, one array of ids per line out");

@@ -6,7 +6,9 @@
 #include <set>
 
 #include "base/error.h"
+#include "decode/gguf_tokenizer.h"
 #include "io/files.h"
+#include "io/gguf_model.h"
 
 namespace hoist::decode {
 
@@ -67,26 +69,53 @@ std::vector<int32_t> encode_prompt(const Model& model, std::string_view text, bo
   return ids;
 }
 
-Model open_model(const std::string& folder) {
-  if (!io::is_directory(folder)) {
-    if (io::path_exists(folder)) io::refuse_foreign_weights(folder);
+namespace {
+
+void check_tokenizer(const Model& m, const std::string& source) {
+  if (m.tokenizer->vocab_size() > m.config.vocab)
+    throw_invalid(source + ": found " + std::to_string(m.tokenizer->vocab_size()) +
+                  " token ids, expected at most the " + std::to_string(m.config.vocab) +
+                  " rows of the model");
+}
+
+Model open_gguf(const std::string& path) {
+  Model m;
+  m.folder = path;
+  m.gguf = io::GgufSet::open(path);
+  m.name = path.substr(path.find_last_of('/') + 1);
+  m.name.resize(m.name.size() - std::string_view(".gguf").size());
+  m.config = io::read_gguf_config(*m.gguf);
+  m.generation = io::read_gguf_generation(*m.gguf);
+  m.tokenizer = text::tokenizer_from_gguf(read_gguf_vocab(m.gguf->metadata()), m.gguf->path());
+  check_tokenizer(m, m.gguf->path() + ": tokenizer.ggml.tokens");
+  m.files = std::make_unique<io::CheckpointFiles>(m.gguf, m.config);
+  for (int64_t id : m.generation.eos_ids) m.eos_ids.push_back(static_cast<int32_t>(id));
+  return m;
+}
+
+}  // namespace
+
+Model open_model(const std::string& path) {
+  if (!io::is_directory(path)) {
+    if (io::path_exists(path)) {
+      io::refuse_foreign_weights(path);
+      if (path.ends_with(".gguf")) return open_gguf(path);
+    }
     throw_not_found(
-        folder +
-        ": found no such folder, expected a model folder with config.json, *.safetensors and tokenizer.json");
+        path +
+        ": found no such model, expected a folder with config.json, *.safetensors and tokenizer.json, or a "
+        ".gguf file");
   }
   Model m;
-  m.folder = folder;
-  std::string trimmed = folder;
+  m.folder = path;
+  std::string trimmed = path;
   while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
   m.name = trimmed.substr(trimmed.find_last_of('/') + 1);
-  m.config = io::load_model_config(folder);
-  m.generation = io::load_generation_config(folder);
-  m.tokenizer = text::Tokenizer::load(io::join_path(folder, "tokenizer.json"));
-  if (m.tokenizer->vocab_size() > m.config.vocab)
-    throw_invalid(folder + "/tokenizer.json: found " + std::to_string(m.tokenizer->vocab_size()) +
-                  " token ids, expected at most the " + std::to_string(m.config.vocab) +
-                  " of config.json's vocab_size");
-  m.files = std::make_unique<io::CheckpointFiles>(folder);
+  m.config = io::load_model_config(path);
+  m.generation = io::load_generation_config(path);
+  m.tokenizer = text::Tokenizer::load(io::join_path(path, "tokenizer.json"));
+  check_tokenizer(m, io::join_path(path, "tokenizer.json"));
+  m.files = std::make_unique<io::CheckpointFiles>(path);
   const auto& eos = m.generation.eos_ids.empty() ? m.config.eos_ids : m.generation.eos_ids;
   for (int64_t id : eos) m.eos_ids.push_back(static_cast<int32_t>(id));
   return m;
@@ -98,13 +127,15 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
   for (const models::Parameter& p : parameters) {
     const auto* e = find_tensor(files, p.tensor);
     if (!e)
-      throw_not_found(files.path() + ": found no tensor '" + p.tensor + "', which config.json calls for");
+      throw_not_found(files.path() + ": found no tensor '" + p.tensor +
+                      "', which the model's configuration calls for");
     if (e->info->shape != p.shape)
       throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " +
                     shape_text(e->info->shape) + ", expected " + shape_text(p.shape));
-    if (!e->info->dtype || !is_float(*e->info->dtype))
+    if (!e->info->readable() || (e->info->dtype && !is_float(*e->info->dtype)))
       throw_unsupported(e->file->path() + ": tensor '" + e->info->name + "': found element type " +
-                        e->info->dtype_text + ", expected F32, BF16 or F16");
+                        e->info->dtype_text + ", expected F32, BF16, F16 or one of the block formats q8_0, " +
+                        "q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k");
     std::byte* to = destination(p);
     if (p.whole) {
       e->file->read_as(*e->info, p.type.dtype, to, 0, p.type.elements());
@@ -126,7 +157,7 @@ void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& fil
   for (const auto& e : files.tensors())
     if (!used.count(e.info) && !models::ignorable_tensor(config, e.info->name))
       throw_unsupported(e.file->path() + ": tensor '" + e.info->name + "' has no place in a " +
-                        std::string(io::family_name(config.family)) + " model of this config.json");
+                        std::string(io::family_name(config.family)) + " model of this configuration");
 }
 
 void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,

@@ -1,5 +1,5 @@
-// Model: a Hugging Face folder opened for use - config, sampling defaults, tokenizer and weight files, all
-// checked against each other before any weight is read.
+// Model: a Hugging Face folder or a GGUF file opened for use - config, sampling defaults, tokenizer and
+// weight files, all checked against each other before any weight is read.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/checkpoint_files.h"
+#include "io/gguf.h"
 #include "io/model_config.h"
 #include "models/lm.h"
 #include "runtime/state.h"
@@ -16,19 +17,21 @@
 namespace hoist::decode {
 
 struct Model {
-  std::string folder;
-  std::string name;  // the folder's last part
+  std::string folder;  // or the GGUF file's path
+  std::string name;    // the path's last part
   io::ModelConfig config;
   io::GenerationConfig generation;
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<io::CheckpointFiles> files;
-  std::vector<int32_t> eos_ids;  // of generation_config.json, else of config.json
+  std::shared_ptr<const io::GgufSet> gguf;  // null for a folder
+  std::vector<int32_t> eos_ids;             // of generation_config.json, else of config.json
   // Benches have no files: this fills each parameter instead, its matrices of this dtype.
   std::function<void(const models::Parameter&, std::byte*)> draw;
   DType drawn_dtype = DType::f32;
 
   bool is_eos(int32_t id) const;
-  // The dtype most weight bytes are stored in: f32, bf16 or f16 (f16 is served as f32).
+  // The dtype most dense weight bytes are stored in: f32, bf16 or f16 (f16, and weights in blocks, are served
+  // as f32).
   DType stored_dtype() const;
 };
 
@@ -37,7 +40,8 @@ struct Model {
 std::vector<int32_t> encode_prompt(const Model& model, std::string_view text, bool add_special_tokens = true);
 
 // Throws Error naming the file. The tokenizer must not have more tokens than the model has rows.
-Model open_model(const std::string& folder);
+// `path` is a folder, or a .gguf file (any part of a split one).
+Model open_model(const std::string& path);
 
 // Reads every parameter into its state (declared beforehand). Throws Error naming tensor, shape found and
 // shape expected; tensors in the files that the model has no use for are refused by name, so that nothing is

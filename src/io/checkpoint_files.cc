@@ -7,6 +7,8 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "io/gguf.h"
+#include "io/gguf_model.h"
 #include "io/json.h"
 
 namespace hoist::io {
@@ -26,7 +28,7 @@ void refuse_foreign_weights(const std::string& path) {
           "never opened; convert it once where you trust it (in transformers: "
           "model.save_pretrained(folder, safe_serialization=True))",
           path));
-  for (std::string_view suffix : {".gguf", ".h5", ".msgpack", ".onnx"})
+  for (std::string_view suffix : {".h5", ".msgpack", ".onnx"})
     if (path.ends_with(suffix))
       throw_unsupported(fmt::format("{}: found a {} file, expected a folder with config.json and safetensors",
                                     path, suffix));
@@ -58,11 +60,16 @@ std::vector<std::pair<std::string, std::string>> parse_weight_index(std::string_
 CheckpointFiles::CheckpointFiles(const std::string& path) : path_(path) {
   if (!is_directory(path)) {
     refuse_foreign_weights(path);
+    if (path.ends_with(".gguf")) {
+      const auto set = GgufSet::open(path);
+      *this = CheckpointFiles(set, read_gguf_config(*set));
+      return;
+    }
     if (path_exists(path) && !path.ends_with(".safetensors"))
-      throw_unsupported(path + ": found a file, expected a model folder or a .safetensors file");
-    add_shard(path);
+      throw_unsupported(path + ": found a file, expected a model folder, a .safetensors or a .gguf file");
+    add_shard(std::make_unique<SafetensorsFile>(path));
   } else if (path_exists(join_path(path, kSingle))) {
-    add_shard(join_path(path, kSingle));
+    add_shard(std::make_unique<SafetensorsFile>(join_path(path, kSingle)));
   } else if (const std::string index = join_path(path, kIndex); path_exists(index)) {
     const auto weight_map = parse_weight_index(read_file(index, kMaxIndexBytes), index);
     std::set<std::string_view> files;
@@ -71,18 +78,29 @@ CheckpointFiles::CheckpointFiles(const std::string& path) : path_(path) {
     for (std::string_view file : files)
       if (!path_exists(join_path(path, file)))
         throw_not_found(fmt::format("{}: weight_map names {}, which is not in the folder", index, file));
-    for (std::string_view file : files) add_shard(join_path(path, file));
+    for (std::string_view file : files) add_shard(std::make_unique<SafetensorsFile>(join_path(path, file)));
     check_index(weight_map, index);
     return;
   } else {
-    for (const std::string& name : list_dir(path)) refuse_foreign_weights(join_path(path, name));
+    for (const std::string& name : list_dir(path)) {
+      refuse_foreign_weights(join_path(path, name));
+      if (name.ends_with(".gguf"))
+        throw_not_found(fmt::format("{}: found no {}; for the GGUF file in it give its own path, {}", path,
+                                    kSingle, join_path(path, name)));
+    }
     throw_not_found(fmt::format("{}: found neither {} nor {}", path, kSingle, kIndex));
   }
 }
 
-void CheckpointFiles::add_shard(const std::string& file) {
-  shards_.push_back(std::make_unique<SafetensorsFile>(file));
-  const SafetensorsFile& shard = *shards_.back();
+CheckpointFiles::CheckpointFiles(std::shared_ptr<const GgufSet> set, const ModelConfig& config)
+    : path_(set->path()) {
+  for (auto& part : open_gguf_tensors(set, config)) add_shard(std::move(part));
+}
+
+void CheckpointFiles::add_shard(std::unique_ptr<TensorFile> added) {
+  shards_.push_back(std::move(added));
+  const TensorFile& shard = *shards_.back();
+  const std::string& file = shard.path();
   for (const auto& other : shards_)
     if (other.get() != &shard && other->identity() == shard.identity())
       throw_corrupt(fmt::format("{}: is the same file as {}", file, other->path()));
@@ -133,6 +151,12 @@ void CheckpointFiles::read_as(std::string_view name, DType dtype, void* destinat
                               int64_t count) const {
   const Entry& entry = at(name);
   entry.file->read_as(*entry.info, dtype, destination, first, count);
+}
+
+void CheckpointFiles::read_rows(std::string_view name, int64_t first_row, int64_t rows,
+                                void* destination) const {
+  const Entry& entry = at(name);
+  entry.file->read_rows(*entry.info, first_row, rows, destination);
 }
 
 CheckpointWriter::CheckpointWriter(std::string folder, const std::vector<TensorSpec>& specs,

@@ -1,9 +1,10 @@
-// The weight files of a model folder: model.safetensors, or shards with model.safetensors.index.json.
+// The weight files of a model: model.safetensors in a folder, or shards with model.safetensors.index.json, or
+// a GGUF file.
 //
-// Entry points: CheckpointFiles to read a folder (or one .safetensors file), CheckpointWriter to write one.
-// Everything the index and the headers say about each other is checked both ways before any weight is read,
-// and no name can lead out of the folder. Pickles (.bin, .pt) are refused with advice, never opened. Threads:
-// reads are thread-safe; a writer belongs to one thread.
+// Entry points: CheckpointFiles to read a folder (or one .safetensors or .gguf file), CheckpointWriter to
+// write one. Everything the index and the headers say about each other is checked both ways before any weight
+// is read, and no name can lead out of the folder. Pickles (.bin, .pt) are refused with advice, never opened.
+// Threads: reads are thread-safe; a writer belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -15,21 +16,27 @@
 #include <vector>
 
 #include "io/safetensors.h"
+#include "io/tensor_file.h"
 
 namespace hoist::io {
+
+class GgufSet;
+struct ModelConfig;
 
 inline constexpr int64_t kDefaultShardBytes = 5'000'000'000;
 
 class CheckpointFiles {
  public:
   explicit CheckpointFiles(const std::string& path);
+  // The tensors of GGUF files under their names in Hugging Face checkpoints; `config` is what the files say.
+  CheckpointFiles(std::shared_ptr<const GgufSet> set, const ModelConfig& config);
 
   struct Entry {
-    const SafetensorsFile* file;
+    const TensorFile* file;
     const TensorInfo* info;
   };
   const std::vector<Entry>& tensors() const { return entries_; }  // shard by shard, by offset
-  const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
+  const std::vector<std::unique_ptr<TensorFile>>& shards() const { return shards_; }
   const Entry* find(std::string_view name) const;  // null if absent
   const Entry& at(std::string_view name) const;    // throws kNotFound naming folder and tensor
   int64_t data_bytes() const;
@@ -37,13 +44,17 @@ class CheckpointFiles {
 
   // Elements first..first+count of the flattened tensor, as `dtype`.
   void read_as(std::string_view name, DType dtype, void* destination, int64_t first, int64_t count) const;
+  // The block format the tensor is stored in ("q4_k"), empty when it is dense.
+  const std::string& format(std::string_view name) const { return at(name).info->format; }
+  // Rows of the stored matrix as they lie: see TensorFile::read_rows, and TensorInfo::transposed.
+  void read_rows(std::string_view name, int64_t first_row, int64_t rows, void* destination) const;
 
  private:
-  void add_shard(const std::string& file);
+  void add_shard(std::unique_ptr<TensorFile> file);
   void check_index(const std::vector<std::pair<std::string, std::string>>& weight_map,
                    const std::string& source);
   std::string path_;
-  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::vector<std::unique_ptr<TensorFile>> shards_;
   std::vector<Entry> entries_;
   std::unordered_map<std::string_view, size_t> by_name_;
 };

@@ -83,6 +83,16 @@ int64_t TensorInfo::elements() const {
   return static_cast<int64_t>(n);
 }
 
+int64_t TensorInfo::row_elements() const {
+  if (shape.empty()) return 1;
+  return transposed ? shape.front() : shape.back();
+}
+
+int64_t TensorInfo::row_count() const {
+  const int64_t width = row_elements();
+  return width == 0 ? 0 : elements() / width;
+}
+
 std::string_view safetensors_dtype_name(DType dtype) { return find_stored_type(dtype)->name; }
 
 void convert_elements(DType from, const void* source, DType to, void* destination, int64_t count,
@@ -157,6 +167,12 @@ void SafetensorsFile::read_as(const TensorInfo& tensor, DType dtype, void* desti
   }
 }
 
+void SafetensorsFile::read_rows(const TensorInfo& tensor, int64_t first_row, int64_t rows,
+                                void* destination) const {
+  const int64_t bytes = tensor.row_count() == 0 ? 0 : tensor.bytes() / tensor.row_count();
+  read_range(tensor, first_row * bytes, rows * bytes, destination);
+}
+
 std::vector<TensorInfo> canonical_layout(const std::vector<TensorSpec>& specs, const std::string& source) {
   std::vector<TensorInfo> tensors;
   for (const TensorSpec& spec : specs) {
@@ -165,8 +181,8 @@ std::vector<TensorInfo> canonical_layout(const std::vector<TensorSpec>& specs, c
       if (dim < 0 || __builtin_mul_overflow(bytes, dim, &bytes))
         throw_invalid(fmt::format("{}: {}: shape [{}] is no size of a tensor", source, spec.name,
                                   fmt::join(spec.shape, ", ")));
-    tensors.push_back(
-        {spec.name, std::string(safetensors_dtype_name(spec.dtype)), spec.dtype, spec.shape, 0, bytes});
+    tensors.push_back({spec.name, std::string(safetensors_dtype_name(spec.dtype)), spec.dtype, spec.shape, 0,
+                       bytes, "", false});
   }
   std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     const StoredType *s = find_stored_type(*a.dtype), *t = find_stored_type(*b.dtype);

@@ -19,18 +19,9 @@
 
 #include "base/dtype.h"
 #include "io/files.h"
+#include "io/tensor_file.h"
 
 namespace hoist::io {
-
-struct TensorInfo {
-  std::string name;
-  std::string dtype_text;      // as in the file: "BF16", "F8_E4M3", ...
-  std::optional<DType> dtype;  // absent: the format knows it, we cannot compute with it
-  std::vector<int64_t> shape;  // row-major; rank 0 is one element; a zero is allowed
-  int64_t begin = 0, end = 0;  // bytes in the data section
-  int64_t elements() const;
-  int64_t bytes() const { return end - begin; }
-};
 
 // "F32" for f32, and so on.
 std::string_view safetensors_dtype_name(DType dtype);
@@ -42,23 +33,24 @@ void convert_elements(DType from, const void* source, DType to, void* destinatio
 
 using StringMap = std::map<std::string, std::string>;
 
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
  public:
   static constexpr int64_t kMaxHeaderBytes = 100'000'000;
   explicit SafetensorsFile(const std::string& path);
 
-  const std::string& path() const { return file_.path(); }
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }  // by offset, then by name
+  const std::string& path() const override { return file_.path(); }
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }  // by offset, then by name
   const StringMap& metadata() const { return metadata_; }
   const TensorInfo* find(std::string_view name) const;  // null if absent
-  int64_t data_bytes() const { return data_bytes_; }
-  std::pair<uint64_t, uint64_t> identity() const { return file_.identity(); }
+  int64_t data_bytes() const override { return data_bytes_; }
+  std::pair<uint64_t, uint64_t> identity() const override { return file_.identity(); }
 
   // `tensor` must be one of ours. Ranges outside it are our bug.
   void read(const TensorInfo& tensor, void* destination) const;  // tensor.bytes() bytes
   void read_range(const TensorInfo& tensor, int64_t first_byte, int64_t bytes, void* destination) const;
-  // Elements first..first+count of the flattened tensor, as `dtype`.
-  void read_as(const TensorInfo& tensor, DType dtype, void* destination, int64_t first, int64_t count) const;
+  void read_as(const TensorInfo& tensor, DType dtype, void* destination, int64_t first,
+               int64_t count) const override;
+  void read_rows(const TensorInfo& tensor, int64_t first_row, int64_t rows, void* destination) const override;
 
  private:
   RandomFile file_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fields.h"
@@ -9,14 +10,32 @@
 namespace hoist::ir {
 
 namespace {
-constexpr Format kFormats[] = {
-    {"q8_0", 32, 34}, {"q4_0", 32, 18},   {"q4_1", 32, 20},   {"q5_0", 32, 22},
-    {"q5_1", 32, 24}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
-};
+constexpr int64_t kPanelRows = 16;
+
+std::vector<Format> make_formats() {
+  struct Block {
+    const char* name;
+    int64_t block, bytes;
+  };
+  constexpr Block kBlocks[] = {
+      {"q8_0", 32, 34}, {"q4_0", 32, 18},   {"q4_1", 32, 20},   {"q5_0", 32, 22},
+      {"q5_1", 32, 24}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
+  };
+  std::vector<Format> all;
+  for (const Block& b : kBlocks) all.push_back({b.name, b.block, b.bytes, 0, b.name});
+  for (int panel = 1; panel <= 4; ++panel) {
+    const std::string suffix = "p" + std::to_string(panel);
+    all.push_back({suffix, 1, 0, panel, ""});
+    for (const Block& b : kBlocks)
+      all.push_back({std::string(b.name) + "_" + suffix, b.block, b.bytes, panel, b.name});
+  }
+  return all;
+}
 }  // namespace
 
 const Format* find_format(Symbol name) {
-  for (const Format& f : kFormats)
+  static const std::vector<Format> formats = make_formats();
+  for (const Format& f : formats)
     if (name.name() == f.name) return &f;
   return nullptr;
 }
@@ -42,7 +61,12 @@ int64_t Type::elements() const {
 int64_t Type::bytes() const {
   if (format.empty()) return elements() * dtype_size(dtype);
   const Format* f = find_format(format);
-  return elements() / f->block * f->bytes;
+  if (f->panel == 0) return elements() / f->block * f->bytes;
+  int64_t rows = 1, k = 1;
+  for (int i = 0; i < rank(); ++i) (i < rank() - f->panel ? rows : k) *= dims[i].size;
+  const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
+  if (!f->base.empty()) return panels * ((kPanelRows * (k / f->block) * f->bytes + 63) / 64 * 64);
+  return panels * kPanelRows * (dtype == DType::f32 ? k * 4 : (k + 1) / 2 * 4);
 }
 
 Type Type::without(Axis axis) const {
@@ -61,6 +85,20 @@ bool within_limits(const Type& type) {
     n *= std::max<int64_t>(d.size, 1);
   }
   return n <= kMaxElements;
+}
+
+std::string format_problem(const Type& type) {
+  const Format* f = find_format(type.format);
+  if (!f) return "unknown block format";
+  if (type.rank() < std::max(f->panel, 1)) return "fewer axes than the format's rows have";
+  int64_t k = type.dims.back().size;
+  for (int i = type.rank() - f->panel; i < type.rank() - 1; ++i) k *= type.dims[i].size;
+  if (k % f->block) return "a row is not a whole number of blocks";
+  for (const Dim& d : type.dims)
+    if (f->panel && d.live) return "a panel format has no live axes";
+  if (f->panel && f->base.empty() && type.dtype != DType::f32 && type.dtype != DType::bf16)
+    return "dense panels hold f32 or bf16";
+  return "";
 }
 
 std::string to_string(const Type& type) {
@@ -118,9 +156,8 @@ Type parse_type(std::string_view text) {
   }
   if (!within_limits(type)) bad("too large");
   if (!type.format.empty()) {
-    const Format* f = find_format(type.format);
-    if (type.rank() == 0 || type.dims.back().size % f->block)
-      bad("innermost axis is not a whole number of blocks");
+    const std::string why = format_problem(type);
+    if (!why.empty()) bad(why);
   }
   return type;
 }

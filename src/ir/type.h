@@ -27,10 +27,15 @@ struct Dim {
 };
 using Dims = InlineVec<Dim, 8>;
 
-// A block format: `block` elements of the innermost axis share `bytes` bytes.
+// A block format: `block` elements of a row share `bytes` bytes. As published, a row is the innermost axis.
+// A panel format holds weights repacked for matrix products: 16 rows together, padded to 16 rows and to 64
+// bytes a panel; the innermost `panel` axes are the row (the contracted axes), all others count rows. Names:
+// "<block format>_p<panel>", and "p<panel>" for dense elements of the type's dtype (f32 or bf16).
 struct Format {
-  const char* name;
-  int64_t block, bytes;
+  std::string name;
+  int64_t block, bytes;  // 1, 0 for dense panels
+  int panel;             // 0: as published
+  std::string base;      // the block format; empty for dense panels
 };
 // nullptr if the name is unknown.
 const Format* find_format(Symbol name);
@@ -63,6 +68,8 @@ struct Type {
 };
 
 std::string to_string(const Type& type);
+// Why a type cannot have its format (empty: it can).
+std::string format_problem(const Type& type);
 // Elements of a type, empty axes counted as one, so that no product of sizes overflows. parse_type and
 // infer_types hold every type to it.
 constexpr int64_t kMaxElements = int64_t{1} << 59;

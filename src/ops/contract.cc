@@ -35,6 +35,20 @@ void infer(const OpView& view, std::vector<Type>& results) {
   for (const ir::Dim& d : y.dims)
     if (!x.has(d.axis))
       ir::expect(view, a.out.contains(d.axis), "an axis of y is neither shared nor in the result");
+  ir::expect(view, x.format.empty(), "expected a dense x");
+  if (!y.format.empty()) {
+    const std::string why = ir::format_problem(y);
+    ir::expect(view, why.empty(), why.c_str());
+    const int rows = y.rank() - ir::find_format(y.format)->panel;
+    ir::expect(view, rows < y.rank(), "expected weights in panels");
+    int at = -1;  // contracted axes come in the same order in both
+    for (int i = 0; i < y.rank(); ++i) {
+      const int j = x.find(y.dims[i].axis);
+      ir::expect(view, i < rows ? j < 0 : j > at && !a.out.contains(y.dims[i].axis),
+                 "weights in panels: expected free axes, then the contracted ones in the order of x");
+      at = std::max(at, j);
+    }
+  }
   Type t;
   t.dtype = a.to;
   for (ir::Axis axis : a.out) {

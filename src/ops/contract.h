@@ -5,7 +5,7 @@
 // Axes in both operands and the result are batch axes; in both operands only: contracted; in one operand and
 // the result: free. An axis in one operand only is an error (reduce it first). Lowered to a (batched) GEMM.
 // Accumulates in f32 (f64 for f64 operands); operands may be f32, bf16 or f16 in any mix; the result has
-// dtype `to`.
+// dtype `to`. y may be weights in panels (ir/type.h, `format`): free axes first, then the contracted ones.
 #pragma once
 
 #include "ir/op.h"

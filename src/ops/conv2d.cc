@@ -39,9 +39,16 @@ int64_t out_width(const OpView& view, const Conv2dAttrs& a, int64_t in, int64_t 
   return out_size(view, in, taps, a.stride_w, a.dilation_w, a.pad_left, a.pad_right);
 }
 
+void check_algorithm(const OpView& view, const Conv2dAttrs& a) {
+  bool known = false;
+  for (const char* name : {"implicit", "explicit", "winograd2", "winograd4"}) known |= a.algorithm == Symbol(name);
+  ir::expect(view, known, "algorithm must be implicit, explicit, winograd2 or winograd4");
+}
+
 // Images x[batch, in, H, W], weights w[out, in, kh, kw] and their output y agree with the attributes. One of
 // the three is a result: its type is what the attributes say.
 void check_sizes(const OpView& view, const Conv2dAttrs& a, const Type& x, const Type& w, const Type& y) {
+  check_algorithm(view, a);
   for (const Type* t : {&x, &w, &y}) {
     ir::expect(view, t->rank() == 4, "expected tensors of four axes");
     for (int i = 0; i < 4; ++i) {
@@ -204,6 +211,7 @@ void each_case(Make make) {
       {"stride 2 and 3", {2, 3, 1, 1, 0, 0, 0, 0, "out_h", "out_w"}, 9, 8, 3, 2, 4, 3},
       {"dilation 2, no padding", {1, 1, 2, 2, 0, 0, 0, 0, "out_h", "out_w"}, 8, 7, 3, 3, 4, 3},
       {"uneven padding, stride and dilation", {2, 1, 1, 2, 2, 0, 1, 3, "out_h", "out_w"}, 7, 6, 3, 3, 4, 6},
+      {"winograd", {1, 1, 1, 1, 1, 1, 1, 1, "out_h", "out_w", "winograd2"}, 6, 5, 3, 3, 6, 5},
       {"patches (stride = size)", {2, 3, 1, 1, 0, 0, 0, 0, "out_h", "out_w"}, 6, 9, 2, 3, 3, 3},
   };
   const Dim batch{"batch", 3}, in{"in", 3}, out{"out", 4};

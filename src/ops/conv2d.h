@@ -7,6 +7,11 @@
 // names come from the operands, those of out_h and out_w from the attributes. H and W are window axes: a
 // piece of the output needs a halo of the input, and only the outer edges are padded. Accumulates in f32 (f64
 // for f64).
+//
+// `algorithm` names how (the reference kernels only know one way): implicit, explicit, winograd2, winograd4.
+// It is part of the op because algorithms differ in their last bits: pieces of a batch, of the channels or of
+// the image must go the way the whole goes. Winograd's is for 3 x 3 taps without stride or dilation, and is
+// ignored elsewhere; winograd4 loses about two digits.
 #pragma once
 
 #include "ir/op.h"
@@ -17,6 +22,7 @@ struct Conv2dAttrs {
   int64_t stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1;
   int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
   Symbol out_h, out_w;
+  Symbol algorithm = "implicit";
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("stride_h", self.stride_h);
@@ -29,6 +35,7 @@ struct Conv2dAttrs {
     v("pad_right", self.pad_right);
     v("out_h", self.out_h);
     v("out_w", self.out_w);
+    v("algorithm", self.algorithm);
   }
 };
 
@@ -49,6 +56,12 @@ struct Conv2dGradAttrs {
     v("to", self.to);
   }
 };
+
+struct Conv2dSizes {
+  int64_t batch, in, out, kh, kw, out_h, out_w;
+};
+// The algorithm that should be fastest for these sizes. `packed`: the weights are packed ahead of time.
+Symbol choose_conv2d(const Conv2dSizes& sizes, const Conv2dAttrs& attrs, bool packed);
 
 ir::ValueId conv2d(ir::Builder& b, ir::ValueId x, ir::ValueId w, const Conv2dAttrs& attrs);
 // dy[batch, out, out_h, out_w], w[out, in, kh, kw] -> dx[batch, in, h, w]

@@ -15,7 +15,7 @@ BpeModel::Scratch::Scratch() : merger(std::make_unique<BpeMerger>()) {}
 BpeModel::Scratch::~Scratch() = default;
 uint64_t BpeModel::Scratch::lookups() const { return merger->lookups; }
 
-std::string BpeModel::add_merge(std::string_view left, std::string_view right) {
+std::string BpeModel::add_merge(std::string_view left, std::string_view right, const uint32_t* rank) {
   const auto missing = [](std::string_view token) {
     return fmt::format("'{}' is not in the vocabulary", token);
   };
@@ -31,7 +31,7 @@ std::string BpeModel::add_merge(std::string_view left, std::string_view right) {
   if (id == Vocab::kNone) return missing(merged);
   const uint64_t key =
       static_cast<uint64_t>(static_cast<uint32_t>(left_id)) << 32 | static_cast<uint32_t>(right_id);
-  merges_.insert(key, static_cast<uint64_t>(merge_count_) << 32 | static_cast<uint32_t>(id));
+  merges_.insert(key, static_cast<uint64_t>(rank ? *rank : merge_count_) << 32 | static_cast<uint32_t>(id));
   ++merge_count_;
   return {};
 }

@@ -35,9 +35,9 @@ class BpeModel {
   BpeModel(const BpeModel&) = delete;
   BpeModel& operator=(const BpeModel&) = delete;
 
-  // Merges are added in rank order, after the vocabulary is finished. A pair given twice keeps its last rank.
-  // Returns an empty string, or what is wrong.
-  std::string add_merge(std::string_view left, std::string_view right);
+  // Merges are added after the vocabulary is finished; the nth has rank n, or `rank` if given (at most n). A
+  // pair given twice keeps its last rank. Returns an empty string, or what is wrong.
+  std::string add_merge(std::string_view left, std::string_view right, const uint32_t* rank = nullptr);
 
   // Builds the tables that encoding uses; call once, after the last merge.
   void finish();

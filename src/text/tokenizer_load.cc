@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "text/json_object.h"
 #include "text/tokenizer_impl.h"
+#include "text/tokenizer_ranked.h"
 #include "text/utf8.h"
 
 namespace hoist::text {
@@ -233,7 +234,7 @@ void read_vocab(const JsonObject& model, BpeModel& bpe) {
   }
 }
 
-void read_merges(const JsonObject& model, BpeModel& bpe) {
+void read_merges(const JsonObject& model, const std::vector<uint32_t>* ranks, BpeModel& bpe) {
   const std::string path = model.path_of("merges");
   size_t i = 0;
   for (const JsonElement merge : model.need_array("merges")) {
@@ -253,12 +254,14 @@ void read_merges(const JsonObject& model, BpeModel& bpe) {
     } else if (merge.get(pair) || pair.size() != 2 || pair.at(0).get(left) || pair.at(1).get(right)) {
       fail("expected two tokens");
     }
-    if (const std::string wrong = bpe.add_merge(left, right); !wrong.empty()) fail(wrong);
+    const std::string wrong = bpe.add_merge(left, right, ranks ? &(*ranks)[i] : nullptr);
+    if (!wrong.empty()) fail(wrong);
     ++i;
   }
 }
 
-void read_model(JsonElement value, const std::string& name, BpeModel& bpe) {
+void read_model(JsonElement value, const std::string& name, const std::vector<uint32_t>* ranks,
+                BpeModel& bpe) {
   const JsonObject model(value, name + ": model");
   if (model.string_or("type", "BPE") != "BPE") unknown_type(model, "BPE");
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
@@ -281,7 +284,7 @@ void read_model(JsonElement value, const std::string& name, BpeModel& bpe) {
   bpe.byte_fallback = model.bool_or("byte_fallback", false);
   bpe.ignore_merges = model.bool_or("ignore_merges", false);
   read_vocab(model, bpe);
-  read_merges(model, bpe);
+  read_merges(model, ranks, bpe);
   bpe.finish();
 }
 
@@ -291,6 +294,16 @@ void read_model(JsonElement value, const std::string& name, BpeModel& bpe) {
 class TokenizerLoader {
  public:
   TokenizerLoader(Tokenizer::Impl& impl, std::string name) : impl_(impl), name_(std::move(name)) {}
+
+  static std::unique_ptr<Tokenizer> load(std::string json, std::string_view name,
+                                         const std::vector<uint32_t>* ranks) {
+    auto impl = std::make_unique<Tokenizer::Impl>();
+    TokenizerLoader loader(*impl, std::string(name));
+    loader.ranks_ = ranks;
+    loader.run(json);
+    impl->json = std::move(json);
+    return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
+  }
 
   void run(std::string_view json) {
     if (json.size() > kMaxFile) {
@@ -308,7 +321,7 @@ class TokenizerLoader {
     if (const std::string_view version = file.string_or("version", "1.0"); version != "1.0") {
       throw_unsupported(fmt::format("{}: found '{}', expected 1.0", file.path_of("version"), version));
     }
-    read_model(file.need("model"), name_, impl_.model);
+    read_model(file.need("model"), name_, ranks_, impl_.model);
     size_t count = 0;
     if (const auto value = file.find("normalizer")) {
       each_component(*value, file.path_of("normalizer"), "normalizers", count,
@@ -470,13 +483,16 @@ class TokenizerLoader {
   Tokenizer::Impl& impl_;
   StepBudget budget_ = StepBudget::for_text(1 << 16);  // for normalizing added tokens
   std::string name_;
+  const std::vector<uint32_t>* ranks_ = nullptr;
 };
 
+std::unique_ptr<Tokenizer> tokenizer_from_ranked_json(std::string json, const std::string& name,
+                                                      const std::vector<uint32_t>* ranks) {
+  return TokenizerLoader::load(std::move(json), name, ranks);
+}
+
 std::unique_ptr<Tokenizer> Tokenizer::from_json(std::string json, std::string_view name) {
-  auto impl = std::make_unique<Impl>();
-  TokenizerLoader(*impl, std::string(name)).run(json);
-  impl->json = std::move(json);
-  return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
+  return TokenizerLoader::load(std::move(json), name, nullptr);
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {

@@ -79,6 +79,7 @@ using namespace avx512;
 // acc + a.low * b.low + a.high * b.high of pairs of bf16. Subnormals read and come out as zero.
 HOIST_INLINE F dot_bf16(F a, I b, F acc) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
 // acc + four products of an unsigned byte of a by a signed byte of b.
+template <bool kSmall>
 HOIST_INLINE I dot_bytes(I a, I b, I acc) {
   return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
 }

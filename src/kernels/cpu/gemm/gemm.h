@@ -21,7 +21,7 @@
 
 namespace hoist::kernels::cpu {
 
-constexpr int64_t kKBlock = 384;
+constexpr int64_t kKBlock = 512;
 constexpr int64_t kPanel = 16;  // columns of b that lie together, on every instruction set
 
 struct AxisGroup {

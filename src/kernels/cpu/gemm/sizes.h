@@ -10,7 +10,7 @@
 namespace hoist::kernels::cpu {
 
 // Sizes that hold for every instruction set: a sliver's slack is 16 words for at least 3 rows.
-constexpr int64_t kBlockColumns = 384;  // columns of b packed at once: with kKBlock, half of a 1 MiB cache
+constexpr int64_t kBlockColumns = 288;  // columns of b packed at once: with kKBlock, half of a 1 MiB cache
 constexpr int64_t kRowGroup = 48;       // a whole number of slivers on every instruction set
 
 inline int64_t row_bytes(int64_t k) { return (k + 2) * 4 + 24; }
@@ -32,7 +32,7 @@ inline WorkerSpace worker_space(int64_t m, int64_t n, int64_t k) {
   s.columns = std::min(kBlockColumns, (n + kRowGroup - 1) / kRowGroup * kRowGroup);
   const int64_t rows = shared_rows(m, k), whole = align64(rows * row_bytes(k) + 64);
   s.a = rows >= m && whole <= (1 << 19) ? whole : 0;
-  s.b = align64(s.columns * kKBlock * 4);
+  s.b = align64(s.columns * (kKBlock + 5) * 4);
   s.partial = k > kKBlock ? align64(rows * s.columns * 4) : 0;
   return s;
 }

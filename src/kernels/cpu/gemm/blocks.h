@@ -1,0 +1,49 @@
+// GEMM with block-quantized weights: c[m, n] = sum over k of a[m, k] * w[n, k], w in panels of 16 rows.
+//
+// Activations are quantized on the fly: each row in groups of kGroup consecutive k to 8 bits, scale = largest
+// magnitude / 127, rounded to nearest even. A group with a NaN or an infinity makes its row's results NaN.
+// Within a block, products are summed exactly in integers; blocks are scaled and added in f32 in the order of
+// k, first within a group, then over the groups. So an element's bits depend on its row of a and its row of w
+// only, on every path.
+//
+// A panel holds the bytes of 16 rows of a published format (quant/codec.h), regrouped so that a vector finds
+// the same bytes of 16 rows side by side; sizes stay the same but for padding to 64 bytes and to 16 rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "base/threads.h"
+#include "kernels/cpu/gemm/gemm.h"
+
+namespace hoist::kernels::cpu {
+
+constexpr int64_t kGroup = 256;  // k that share an activation scale
+
+enum class BlockFormat : uint8_t { kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };
+
+struct BlockGemm {
+  AxisGroup m, k;   // strides of a, and of c for m
+  int64_t n = 0;    // columns of c are contiguous
+  int64_t c_step = 1;
+  const std::byte* a = nullptr;
+  const std::byte* panels = nullptr;
+  std::byte* c = nullptr;
+  DType a_type = DType::f32, c_type = DType::f32;
+  BlockFormat format = BlockFormat::kQ8_0;
+};
+
+int64_t block_gemm_workspace(int64_t m, int64_t k);
+
+namespace portable {
+void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
+}
+namespace avx2 {
+void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
+}
+namespace avx512dot {
+void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
+}
+
+}  // namespace hoist::kernels::cpu

@@ -1,0 +1,62 @@
+// Any bytes as a GGUF file: refused with an Error, or every tensor lies inside the file; then its metadata as
+// a configuration and as a vocabulary, each refused with an Error or made into something that works. Links:
+// decode io text
+#include <cstring>
+#include <string>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "decode/gguf_tokenizer.cc"  // all it needs of decode; the layer would bring the engine along
+#include "io/gguf_model.h"
+
+using namespace hoist;
+
+namespace {
+
+void check(const std::string& bytes) {
+  io::GgufHeader header;
+  const auto size = static_cast<int64_t>(bytes.size());
+  try {
+    header = io::parse_gguf_header(
+        [&](int64_t at, void* to, size_t n) {
+          HOIST_CHECK(at >= 0 && at <= size && static_cast<int64_t>(n) <= size - at, "reads past the end");
+          std::memcpy(to, bytes.data() + at, n);
+        },
+        size, "fuzz");
+  } catch (const Error&) {
+    return;
+  }
+  int64_t end = 0;
+  for (const io::GgufTensor& tensor : header.tensors) {
+    HOIST_CHECK(tensor.offset >= end && tensor.offset % header.alignment == 0, "overlaps");
+    end = tensor.offset + tensor.bytes;
+    HOIST_CHECK(header.data_start + end <= size, "a tensor lies outside the file");
+    HOIST_CHECK(tensor.elements() / tensor.type->block * tensor.type->bytes == tensor.bytes, "size");
+  }
+  for (const auto& [key, value] : header.metadata.entries())
+    HOIST_CHECK(value.excerpt().size() < 4096, "long excerpt");
+  try {
+    const auto tokenizer = text::tokenizer_from_gguf(decode::read_gguf_vocab(header.metadata), "fuzz");
+    const std::vector<int32_t> ids = tokenizer->encode("Hello  world 123 \xc3\xa9");
+    tokenizer->decode(ids);
+  } catch (const Error&) {
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::string raw(reinterpret_cast<const char*>(data), size);
+  check(raw);
+  // With the mark and version right and counts that are small: a mutator seldom keeps them.
+  if (size >= 2) {
+    std::string framed("GGUF\3\0\0\0", 8);
+    const uint64_t tensors = data[0] % 4, keys = data[1] % 24;
+    framed.append(reinterpret_cast<const char*>(&tensors), 8);
+    framed.append(reinterpret_cast<const char*>(&keys), 8);
+    framed.append(raw, 2, std::string::npos);
+    framed.resize(framed.size() + 256);
+    check(framed);
+  }
+  return 0;
+}
