@@ -9,6 +9,7 @@
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/kv_row.h"
 #include "ops/reduce.h"
 
 namespace hoist::models {
@@ -182,7 +183,8 @@ int64_t parameter_count(const io::ModelConfig& config) {
 }
 
 int64_t cache_bytes_per_token(const io::ModelConfig& config, DType cache) {
-  return 2 * config.layers * config.kv_heads * config.head_dim * dtype_size(cache);
+  const int64_t row = config.head_dim * dtype_size(cache) + (cache == DType::i8 ? ops::kKvScaleBytes : 0);
+  return 2 * config.layers * config.kv_heads * row;
 }
 
 }  // namespace hoist::models
