@@ -6,7 +6,7 @@ namespace hoist::kernels::cpu {
 
 namespace {
 
-constexpr int64_t kRegionBytes = 320 << 10;  // with the panel of weights it stays in the second-level cache
+constexpr int64_t kRegionBytes = 544 << 10;  // with the panel of weights it stays in the second-level cache
 constexpr int64_t kBlockDepth = 1536;        // channels x taps whose panel of weights does
 
 // slot[i], index[i] and residue[slot] of offsets d[0..n) under a step.
