@@ -71,9 +71,25 @@ struct ThreadPool::State {
   std::atomic<uint32_t> gate{0};   // kOpen, plus the number of workers inside
   std::atomic<int64_t> next{0};
   // Written only while the gate is closed and nobody is inside.
-  int64_t n = 0, chunk = 1;
+  int64_t n = 0, grain = 1, share = 1;
   const FunctionRef<void(int64_t, int64_t, int)>* body = nullptr;
   std::atomic<bool> stop{false};
+
+  // The next chunk: a fixed share of what is left, so that chunks begin large, which keeps the counter quiet,
+  // and end small, which evens out unequal work.
+  bool take(int64_t* begin, int64_t* end) {
+    int64_t at = next.load(std::memory_order_relaxed);
+    while (at < n) {
+      const int64_t chunk = std::max(grain, (n - at) / share / grain * grain);
+      const int64_t stop_at = chunk < n - at ? at + chunk : n;
+      if (next.compare_exchange_weak(at, stop_at, std::memory_order_relaxed)) {
+        *begin = at;
+        *end = stop_at;
+        return true;
+      }
+    }
+    return false;
+  }
 };
 
 namespace {
@@ -134,11 +150,8 @@ void ThreadPool::work(int worker) {
       joined =
           s.gate.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire, std::memory_order_relaxed);
     if (!joined) continue;
-    while (true) {
-      int64_t begin = s.next.fetch_add(s.chunk, std::memory_order_relaxed);
-      if (begin >= s.n) break;
-      (*s.body)(begin, std::min(begin + s.chunk, s.n), worker);
-    }
+    int64_t begin, end;
+    while (s.take(&begin, &end)) (*s.body)(begin, end, worker);
     if (s.gate.fetch_sub(1, std::memory_order_release) == 1)
       s.gate.notify_one();  // the last one out of a closed job
   }
@@ -152,20 +165,16 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
     return;
   }
   State& s = *state_;
-  // About four chunks a thread: enough to even out unequal work, few enough to keep the counter quiet.
-  int64_t chunk = std::max(grain, (n + threads_ * 4 - 1) / (threads_ * 4));
   s.n = n;
-  s.chunk = (chunk + grain - 1) / grain * grain;
+  s.grain = grain;
+  s.share = 2 * threads_;
   s.body = &body;
   s.next.store(0, std::memory_order_relaxed);
   s.gate.store(State::kOpen, std::memory_order_release);
   s.epoch.fetch_add(1, std::memory_order_release);
   s.epoch.notify_all();
-  while (true) {
-    int64_t begin = s.next.fetch_add(s.chunk, std::memory_order_relaxed);
-    if (begin >= n) break;
-    body(begin, std::min(begin + s.chunk, n), 0);
-  }
+  int64_t begin, end;
+  while (s.take(&begin, &end)) body(begin, end, 0);
   uint32_t inside = s.gate.fetch_and(~State::kOpen, std::memory_order_acquire) & ~State::kOpen;
   while (inside) {
     wait_change(s.gate, inside, s.spin_microseconds);

@@ -60,11 +60,13 @@ std::vector<Row> measure_generate(const GenerateOptions& o, FunctionRef<void(con
   check(o);
   const std::optional<DType> cache = dtype_from_name(o.cache);
   if (!cache) throw_invalid("--cache: found '" + o.cache + "', expected a dtype such as f32");
-  const WeightStorage storage = weight_storage(o.quant);
   const int64_t before = o.context > 0 ? o.context : o.prompt;
   const int64_t longest = std::max(o.prompt + 1, before + o.tokens);
   note("drawing the weights");
-  const decode::Model model = random_model(o.shape, o.quant, longest);
+  const decode::Model model =
+      o.model.empty() ? random_model(o.shape, o.quant, longest) : decode::open_model(o.model);
+  const WeightStorage storage =
+      o.model.empty() ? weight_storage(o.quant) : WeightStorage{model.stored_dtype(), {}};
   decode::EngineOptions options;
   options.threads = o.threads;
   options.max_seqs = o.streams;
@@ -84,12 +86,12 @@ std::vector<Row> measure_generate(const GenerateOptions& o, FunctionRef<void(con
   prompt.name = "prompt";
   decode.name = "decode";
   for (Row* r : {&prompt, &decode}) {
-    r->dtype = o.quant;
+    r->dtype = storage.format.empty() ? std::string(dtype_name(storage.dtype)) : storage.format.str();
     r->unit = "tokens/s";
     r->threads = pool.threads();
   }
-  prompt.shape = o.shape + " " + std::to_string(o.streams) + "x" + std::to_string(o.prompt);
-  decode.shape = o.shape + " " + std::to_string(o.streams) + "@" + std::to_string(before);
+  prompt.shape = model.name + " " + std::to_string(o.streams) + "x" + std::to_string(o.prompt);
+  decode.shape = model.name + " " + std::to_string(o.streams) + "@" + std::to_string(before);
   Work prompt_work, decode_work;
   prompt_work.arithmetic = arithmetic_of(storage);
   prompt_work.ops = 2 * streams * (cost.layers * n + cost.head);
@@ -98,6 +100,9 @@ std::vector<Row> measure_generate(const GenerateOptions& o, FunctionRef<void(con
   decode_work.read =
       cost.weight_bytes +
       streams * mean_length * static_cast<double>(models::cache_bytes_per_token(model.config, *cache));
+
+  // A model that the caches hold is not bound by memory.
+  if (decode_work.read < static_cast<double>(cache_bytes())) decode_work.read = 0;
 
   std::vector<double> prompt_bound, decode_bound, prompt_seconds, decode_seconds;
   std::vector<std::vector<double>> theirs(o.peers.size());

@@ -12,6 +12,7 @@ namespace hoist::bench {
 
 struct GenerateOptions {
   std::string shape = "llama-1.1b", quant = "bf16";
+  std::string model;  // a model folder instead of a shape with random weights; `quant` is then what it stores
   int64_t prompt = 256, tokens = 32, streams = 1;
   int64_t context = 0;  // tokens before the first one that decode measures; 0: the prompt
   int64_t step_tokens = 256;

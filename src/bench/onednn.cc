@@ -164,8 +164,9 @@ Run OneDnn::run(Handle primitive_desc, const std::vector<Argument>& arguments) {
   std::vector<ExecArgument> list;
   for (const Argument& a : arguments) list.push_back({a.index, a.tensor.get()});
   return [api = api_.get(), owner, arguments, list] {
-    api->primitive_execute(owner.get(), api->stream, static_cast<int>(list.size()), list.data());
-    api->stream_wait(api->stream);
+    if (api->primitive_execute(owner.get(), api->stream, static_cast<int>(list.size()), list.data()) ||
+        api->stream_wait(api->stream))
+      throw_unsupported("oneDNN could not execute a primitive");
   };
 }
 

@@ -119,8 +119,8 @@ ir::Type weight_type(const std::string& dtype, int64_t out, int64_t in) {
   ir::Type type(DType::f32, {{"n", out}, {"k", in}});
   if (auto dense = dtype_from_name(dtype))
     type.dtype = *dense;
-  else if (ir::find_format(dtype))
-    type.format = dtype;
+  else if (const ir::Format* f = ir::find_format(dtype))
+    type.format = f->panel ? dtype : dtype + "_p1";
   else
     throw_invalid("weights: found '" + dtype + "', expected a dtype or a block format such as q4_0");
   return type;

@@ -49,9 +49,10 @@ io::ModelConfig shape_config(const std::string& shape, int64_t context) {
 WeightStorage weight_storage(const std::string& quant) {
   if (quant == "f32") return {DType::f32, {}};
   if (quant == "bf16") return {DType::bf16, {}};
-  if (quant == "q8_0" || quant == "q4_0" || quant == "q4_k")
-    throw_unsupported("--quant " + quant + ": block weights cannot be served yet");
-  throw_invalid("--quant: found '" + quant + "', expected f32, bf16, q8_0, q4_0 or q4_k");
+  const ir::Format* format = ir::find_format(quant);
+  if (format && !format->panel) return {DType::f32, quant};
+  throw_invalid("--quant: found '" + quant +
+                "', expected f32, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k or q6_k");
 }
 
 void draw_parameter(const models::Parameter& p, std::byte* to) {
@@ -77,7 +78,9 @@ decode::Model random_model(const std::string& shape, const std::string& quant, i
   decode::Model m;
   m.name = shape;
   m.config = shape_config(shape, context);
-  m.drawn_dtype = weight_storage(quant).dtype;
+  const WeightStorage storage = weight_storage(quant);
+  m.drawn_dtype = storage.dtype;
+  m.drawn_format = storage.format;
   m.draw = draw_parameter;
   return m;
 }

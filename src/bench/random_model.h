@@ -12,8 +12,8 @@ namespace hoist::bench {
 // Error(kInvalidArgument) naming the flag.
 io::ModelConfig shape_config(const std::string& shape, int64_t context = 0);
 
-// How weights are stored: a dense dtype, or a block format by name. The one place that knows which of
-// --quant's names can be served. Throws Error(kUnsupported) for the others.
+// How weights are stored: a dense dtype, or a block format by name. Throws
+// Error(kInvalidArgument) for names of neither.
 struct WeightStorage {
   DType dtype = DType::f32;
   Symbol format;  // empty: dense

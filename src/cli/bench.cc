@@ -248,6 +248,7 @@ void add_bench_generate(CLI::App& app) {
   f->rounds = o.rounds;
   f->add_to(sub, "prompt, decode");
   option(sub, "--shape", o.shape, "llama-1.1b, gpt2-124m or tiny");
+  option(sub, "--model", o.model, "A model folder, instead of a shape with random weights");
   option(sub, "--quant", o.quant, "How weights are kept: f32, bf16, q8_0, q4_0 or q4_k");
   option(sub, "--prompt", o.prompt, "Tokens of each prompt");
   option(sub, "--tokens", o.tokens, "Tokens to decode for each stream");

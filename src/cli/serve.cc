@@ -54,8 +54,8 @@ void run(const ServeOptions& o) {
   options.context = o.context;
   options.cache_tokens = o.cache_tokens;
   auto cache = dtype_from_name(o.cache);
-  if (cache != DType::f32 && cache != DType::bf16)
-    throw_invalid("--cache-type: found '" + o.cache + "', expected f32 or bf16");
+  if (cache != DType::f32 && cache != DType::bf16 && cache != DType::i8)
+    throw_invalid("--cache-type: found '" + o.cache + "', expected f32, bf16 or i8");
   options.cache = *cache;
   if (!o.trace.empty()) options.trace = &trace;
   decode::Engine engine(model, options);
@@ -104,7 +104,7 @@ void add_serve(CLI::App& root) {
   option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own, at most 8192");
   option(app, "--cache-tokens", o->cache_tokens,
          "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
-  option(app, "--cache-type", o->cache, "Element type of the KV cache: f32 or bf16");
+  option(app, "--cache-type", o->cache, "Element type of the KV cache: f32, bf16 or i8");
   option(app, "--max-queue", o->max_queue, "Requests that may wait; more are answered 429")
       ->check(CLI::Range(int64_t{1}, int64_t{100000}));
   option(app, "--max-body", o->max_body, "Largest request body in bytes")

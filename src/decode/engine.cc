@@ -49,7 +49,12 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
   device_ = device::make_cpu_device();
   options_.build.compile.threads = threads_->threads();
   plans_ = std::make_unique<runtime::PlanCache>(kernels::cpu_table(kernels::best_isa()), options_.build);
-  const plan::Plan& plan = plans_->get(models::serve_graph(model.config, shape_)).plan;
+  std::vector<models::Parameter> parameters = models::parameters(model.config, shape_.dtype, DType::f32);
+  if (options.pack)
+    parameters = models::in_panels(std::move(parameters), [&](const models::Parameter& p) {
+      return options.weights_as_stored ? model.block_format(p) : Symbol();
+    });
+  const plan::Plan& plan = plans_->get(models::serve_graph(model.config, shape_, parameters)).plan;
   for (const plan::StateSlot& s : plan.states)
     (s.role == ir::Role::kCache ? memory_.cache : memory_.weights) += s.type.bytes();
   memory_.arena = plan.arena_bytes;
@@ -57,7 +62,7 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
       4 * (4 * shape_.tokens + shape_.seqs * shape_.seq_blocks + shape_.rows) + 9 * model.config.vocab;
   states_ = std::make_unique<runtime::StateStore>(*device_);
   states_->declare(plan);
-  load_weights(model, models::parameters(model.config, shape_.dtype, DType::f32), *states_);
+  load_weights(model, parameters, *states_);
   executor_ = std::make_unique<runtime::Executor>(
       plan, runtime::ExecutorContext{*device_, *threads_, *states_, {}, options.trace, nullptr});
   pool_ = std::make_unique<BlockPool>(shape_.blocks);

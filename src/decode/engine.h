@@ -33,6 +33,7 @@ struct EngineOptions {
   int64_t block = 16;         // tokens per KV block
   DType cache = DType::f32;
   bool weights_as_stored = true;  // false: f32
+  bool pack = true;               // matrices in panels, which products are fastest from; same bits when f32
   plan::BuildOptions build;
   runtime::Trace* trace = nullptr;
 };

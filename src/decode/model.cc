@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "decode/gguf_tokenizer.h"
+#include "decode/packed_weights.h"
 #include "io/files.h"
 #include "io/gguf_model.h"
 
@@ -40,6 +41,12 @@ Cut cut_of(const models::Parameter& p) {
 }
 
 }  // namespace
+
+Symbol Model::block_format(const models::Parameter& p) const {
+  if (draw) return drawn_format;
+  const auto* e = files ? find_tensor(*files, p.tensor) : nullptr;
+  return e ? Symbol(e->info->format) : Symbol();
+}
 
 bool Model::is_eos(int32_t id) const {
   return std::find(eos_ids.begin(), eos_ids.end(), id) != eos_ids.end();
@@ -124,6 +131,7 @@ Model open_model(const std::string& path) {
 void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
                   const std::vector<models::Parameter>& parameters,
                   FunctionRef<std::byte*(const models::Parameter&)> destination, bool partial) {
+  std::unique_ptr<ThreadPool> pool;
   for (const models::Parameter& p : parameters) {
     const auto* e = find_tensor(files, p.tensor);
     if (!e)
@@ -137,6 +145,11 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
                         e->info->dtype_text + ", expected F32, BF16, F16 or one of the block formats q8_0, " +
                         "q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k");
     std::byte* to = destination(p);
+    if (!p.type.format.empty()) {
+      if (!pool) pool = std::make_unique<ThreadPool>();
+      load_panels(*e, p, to, *pool);
+      continue;
+    }
     if (p.whole) {
       e->file->read_as(*e->info, p.type.dtype, to, 0, p.type.elements());
       continue;
@@ -163,7 +176,19 @@ void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& fil
 void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,
                   runtime::StateStore& states) {
   if (model.draw) {
-    for (const models::Parameter& p : parameters) model.draw(p, states.data(p.name));
+    ThreadPool pool;
+    std::vector<float> values;
+    for (const models::Parameter& p : parameters) {
+      if (p.type.format.empty()) {
+        model.draw(p, states.data(p.name));
+        continue;
+      }
+      models::Parameter dense = p;
+      dense.type = p.stored.with_dtype(DType::f32);
+      values.resize(static_cast<size_t>(dense.type.elements()));
+      model.draw(dense, reinterpret_cast<std::byte*>(values.data()));
+      pack_panels(values.data(), p, states.data(p.name), pool);
+    }
     return;
   }
   load_weights(model.config, *model.files, parameters,

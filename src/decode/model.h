@@ -28,8 +28,11 @@ struct Model {
   // Benches have no files: this fills each parameter instead, its matrices of this dtype.
   std::function<void(const models::Parameter&, std::byte*)> draw;
   DType drawn_dtype = DType::f32;
+  Symbol drawn_format;  // of its matrices; empty: dense
 
   bool is_eos(int32_t id) const;
+  // The block format a parameter's tensor is stored in; empty: dense.
+  Symbol block_format(const models::Parameter& p) const;
   // The dtype most dense weight bytes are stored in: f32, bf16 or f16 (f16, and weights in blocks, are served
   // as f32).
   DType stored_dtype() const;

@@ -247,7 +247,10 @@ ModelConfig read_gguf_config(const GgufSet& set) {
     if (const auto window = keys.integer("attention.sliding_window", 0, kMaxPositions); window && *window > 0)
       c.max_position = std::min(c.max_position, *window);
   }
-  for (const char* key : {"tensor_data_layout", "attention.causal"}) keys.benign(key);
+  keys.benign("tensor_data_layout");
+  keys.benign("attention.causal");
+  if (!metadata.boolean(keys.name("attention.causal")).value_or(true))
+    refuse("attention.causal", "found false, expected true: every token would see the ones behind it");
   keys.refuse_the_rest();
   return c;
 }

@@ -9,6 +9,7 @@
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/kv_row.h"
 #include "ops/reduce.h"
 
 namespace hoist::models {
@@ -39,7 +40,7 @@ Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::ve
   Parameter p;
   p.name = name;
   p.tensor = std::move(name);
-  p.type = Type(dtype, dims);
+  p.type = p.stored = Type(dtype, dims);
   p.shape = std::move(shape);
   p.init = init;
   p.bias = bias;
@@ -66,6 +67,36 @@ std::vector<Parameter> parameters(const io::ModelConfig& config, DType dtype, DT
   if (!config.tie_word_embeddings)
     list.push_back(parameter(f.head, dtype, {{"vocab", config.vocab}, {"model", config.hidden}},
                              {config.vocab, config.hidden}, {Init::Kind::kNormal, config.initializer_range}));
+  // A matrix product sums over the axes that reach it from the other side: heads into the output projection,
+  // the inner width into the way down, the model's width everywhere else.
+  for (Parameter& p : list) {
+    if (p.stored.rank() < 2 || p.bias || p.stored.has("positions")) continue;
+    const bool out_of_attention = p.name.ends_with("o_proj.weight") || p.name.ends_with("attn.c_proj.weight");
+    const bool down = p.name.ends_with("down_proj.weight") || p.name.ends_with("mlp.c_proj.weight");
+    p.inputs = out_of_attention ? AxisList{"kv_heads", "group", "head_dim"}
+               : down           ? AxisList{"ffn"}
+                                : AxisList{"model"};
+  }
+  return list;
+}
+
+std::vector<Parameter> in_panels(std::vector<Parameter> list, FunctionRef<Symbol(const Parameter&)> format) {
+  for (Parameter& p : list) {
+    if (p.inputs.size() == 0) continue;
+    ir::Dims dims;
+    int64_t k = 1;
+    for (const ir::Dim& d : p.stored.dims)
+      if (!p.inputs.contains(d.axis)) dims.push_back(d);
+    for (ir::Axis axis : p.inputs) {
+      dims.push_back({axis, p.stored.size_of(axis)});
+      k *= p.stored.size_of(axis);
+    }
+    std::string base = format(p).str();
+    if (!base.empty() && k % ir::find_format(base)->block) base = k % 32 ? "" : "q8_0";
+    const std::string suffix = "p" + std::to_string(p.inputs.size());
+    p.type = Type(base.empty() ? p.stored.dtype : DType::f32, dims);
+    p.type.format = base.empty() ? suffix : base + "_" + suffix;
+  }
   return list;
 }
 
@@ -115,13 +146,18 @@ Graph train_graph(const io::ModelConfig& config, const TrainShape& shape, bool w
 }
 
 Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape) {
+  return serve_graph(config, shape, parameters(config, shape.dtype, DType::f32));
+}
+
+Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape,
+                  const std::vector<Parameter>& list) {
   Graph g;
   g.name = "serve";
   Builder b(g);
   const FamilyDef& def = family(config);
   const Type tokens(DType::i32, {{"tokens", shape.tokens, true}});
   ValueId ids = b.input("ids", tokens), positions = b.input("positions", tokens);
-  Weights weights(b, parameters(config, shape.dtype, DType::f32), false, false);
+  Weights weights(b, list, false, false);
   Forward f{b, config, weights, {}, ids, positions, DType::f32};
   f.attention.paged = true;
   f.attention.pos = positions;
@@ -147,7 +183,8 @@ int64_t parameter_count(const io::ModelConfig& config) {
 }
 
 int64_t cache_bytes_per_token(const io::ModelConfig& config, DType cache) {
-  return 2 * config.layers * config.kv_heads * config.head_dim * dtype_size(cache);
+  const int64_t row = config.head_dim * dtype_size(cache) + (cache == DType::i8 ? ops::kKvScaleBytes : 0);
+  return 2 * config.layers * config.kv_heads * row;
 }
 
 }  // namespace hoist::models

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "io/model_config.h"
 #include "ir/graph.h"
 
@@ -24,7 +25,9 @@ struct Init {
 // One state of Role::kParameter, and the part of a checkpoint tensor that it is.
 struct Parameter {
   std::string name;            // the state's name
-  ir::Type type;               // named axes, row-major as stored
+  ir::Type type;               // named axes, row-major as stored, or in panels (in_panels)
+  ir::Type stored;             // dense, axes in the checkpoint's order
+  AxisList inputs;             // the axes a matrix product sums over; empty: it is no matrix product's weights
   std::string tensor;          // the checkpoint's name for the tensor it is (part of)
   std::vector<int64_t> shape;  // the checkpoint tensor's whole shape
   // The tensor is cut along its last dimension into parts; this one starts at `offset` (GPT-2's joined q, k,
@@ -38,6 +41,11 @@ struct Parameter {
 // In order of declaration: layer by layer. `dtype` is the storage of matrices; `norms` that of norm weights
 // and biases.
 std::vector<Parameter> parameters(const io::ModelConfig& config, DType dtype, DType norms);
+
+// The same list with weights of matrix products in panels (ir/type.h): what they are multiplied from fastest,
+// for serving. `format` names a parameter's block format, or is empty for dense panels of its dtype; rows that
+// do not fill blocks fall back to q8_0, and to dense panels if they do not fill those either.
+std::vector<Parameter> in_panels(std::vector<Parameter> list, FunctionRef<Symbol(const Parameter&)> format);
 
 // Tensor names in a checkpoint that carry no weights of ours (causal-mask buffers, cached rope tables, a tied
 // head).
@@ -63,6 +71,9 @@ struct ServeShape {
 // rows [rows?]: which tokens' logits are wanted. Output: logits f32[rows?, vocab]. States: parameters and
 // "cache.<layer>.{k,v}".
 ir::Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape);
+// With parameters as given (in_panels), which must be those of parameters(config, shape.dtype, f32) otherwise.
+ir::Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape,
+                      const std::vector<Parameter>& parameters);
 
 // Parameters of the model, counted once when tied.
 int64_t parameter_count(const io::ModelConfig& config);

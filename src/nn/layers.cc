@@ -4,6 +4,7 @@
 #include "ops/attention.h"
 #include "ops/contract.h"
 #include "ops/elementwise.h"
+#include "ops/kv_row.h"
 #include "ops/paged.h"
 #include "ops/shape.h"
 #include "ops/swiglu.h"
@@ -55,7 +56,9 @@ ValueId attend(Builder& b, const AttentionContext& c, ValueId q, ValueId k, Valu
   }
   auto pool = [&](ValueId x, const char* suffix) {
     const ir::Type t = b.type(x);
-    ir::Type type(c.cache_dtype, {{"blocks", c.blocks}, {"block", c.block}, t.dims[1], t.dims[2]});
+    const ir::Dim row =
+        c.cache_dtype == DType::i8 ? ir::Dim{"kv_row", t.dims[2].size + ops::kKvScaleBytes} : t.dims[2];
+    ir::Type type(c.cache_dtype, {{"blocks", c.blocks}, {"block", c.block}, t.dims[1], row});
     std::string name = cache + suffix;
     ValueId state = b.state(name, type, ir::Role::kCache);
     ValueId written = ops::kv_write(b, state, x, c.slot);

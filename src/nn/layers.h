@@ -35,8 +35,8 @@ struct AttentionContext {
   // seq_blocks].
   bool paged = false;
   ValueId slot = ir::kNoValue, seq = ir::kNoValue, table = ir::kNoValue;
-  int64_t blocks = 0, block = 0;  // size of each layer's pools
-  DType cache_dtype = DType::f32;
+  int64_t blocks = 0, block = 0;   // size of each layer's pools
+  DType cache_dtype = DType::f32;  // i8: rows of ops/kv_row.h
   int64_t window = 0;
 };
 

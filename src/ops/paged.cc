@@ -6,6 +6,7 @@
 #include "ops/contract.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/kv_row.h"
 #include "ops/monoids.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -25,18 +26,31 @@ using ir::ValueId;
 
 namespace {
 
+// Dense floats, or rows of ops/kv_row.h.
+void expect_pool(const OpView& view, int operand) {
+  const Type& t = view.operands[static_cast<size_t>(operand)];
+  if (t.dtype != DType::i8) return expect_dense_float(view, operand);
+  ir::expect(view, t.format.empty() && t.rank() == 4 && t.dims[3].size > kKvScaleBytes,
+             "expected an i8 pool[blocks, block, kv_heads, head_dim + 2]");
+}
+
 // ---- kv_write
 // ------------------------------------------------------------------------------------------------
 
 void infer_write(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 3);
-  expect_dense_float(view, 0);
+  expect_pool(view, 0);
   expect_dense_float(view, 1);
   expect_ids(view, 2);
   const Type &pool = view.operands[0], &x = view.operands[1], &slot = view.operands[2];
   ir::expect(view, pool.rank() == 4 && !pool.dims[0].live,
              "expected a pool[blocks, block, kv_heads, head_dim]");
-  ir::expect(view, x.rank() == 3 && x.dims[1] == pool.dims[2] && x.dims[2] == pool.dims[3],
+  const bool rows = pool.dtype == DType::i8;
+  ir::expect(view,
+             x.rank() == 3 && x.dims[1] == pool.dims[2] &&
+                 (rows ? x.dims[2].size + kKvScaleBytes == pool.dims[3].size && !pool.has(x.dims[2].axis) &&
+                             !x.has(pool.dims[3].axis)
+                       : x.dims[2] == pool.dims[3]),
              "expected x[tokens, kv_heads, head_dim] with the pool's heads");
   ir::expect(view, !pool.has(x.dims[0].axis), "tokens must not be an axis of the pool");
   ir::expect(view, slot.dims == ir::Dims{x.dims[0]}, "expected slot[tokens]");
@@ -60,6 +74,9 @@ void write_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
   tokens.result[0] = {ir::AxisKind::kScan};
   tokens.carry_operand = 0;
   tokens.carry_result = 0;
+  if (view.operands[0].dtype == DType::i8)
+    for (const Type& t : {view.operands[0], view.operands[1]})
+      r.whole(t.dims.back().axis, "a row has one scale");
   r.map_rest();
 }
 
@@ -77,6 +94,43 @@ void write_examples(std::vector<Example>& out) {
   add("every slot has at most one token", DType::f32, {"tokens", 7}, Fill::kPermutation, 0);
   add("slots past the pool are skipped", DType::f32, {"tokens", 20}, Fill::kPermutation, 0);
   add("narrow pool", DType::bf16, {"tokens", 7}, Fill::kPermutation, 0);
+  out.push_back({"int8 rows",
+                 Attrs::of(KvWriteAttrs{}),
+                 {{Type(DType::i8, {blocks, block, heads, {"kv_row", 6}}), Fill::kIndex, 3},
+                  {Type(DType::f32, {{"tokens", 7}, heads, head_dim})},
+                  {Type(DType::i32, {{"tokens", 7}}), Fill::kPermutation}}});
+}
+
+// ---- kv_read
+// ------------------------------------------------------------------------------------------------
+
+void infer_read(const OpView& view, std::vector<Type>& results) {
+  ir::expect_operands(view, 1);
+  const Type& pool = view.operands[0];
+  ir::expect(view, pool.dtype == DType::i8, "expected an i8 pool");
+  expect_pool(view, 0);
+  const ir::Axis axis = view.attrs_as<KvReadAttrs>().axis;
+  ir::expect(view, !(axis == pool.dims[3].axis), "the elements' axis must differ from the rows'");
+  Type x(DType::f32, {});
+  for (int i = 0; i < 3; ++i) append_dim(view, x, pool.dims[i]);
+  append_dim(view, x, {axis, pool.dims[3].size - kKvScaleBytes});
+  results.push_back(x);
+}
+
+void read_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
+  ir::RuleBuilder r{view, out};
+  r.whole(view.operands[0].dims[3].axis, "a row has one scale");
+  r.whole(view.attrs_as<KvReadAttrs>().axis, "a row has one scale");
+  r.map_rest();
+}
+
+double read_flops(const OpView& view) { return static_cast<double>(view.operands[0].elements()); }
+
+void read_examples(std::vector<Example>& out) {
+  out.push_back(
+      {"int8 rows to floats",
+       Attrs::of(KvReadAttrs{"head_dim"}),
+       {{Type(DType::i8, {{"blocks", 4}, {"block", 3}, {"kv_heads", 2}, {"kv_row", 6}}), Fill::kIndex, 3}}});
 }
 
 // ---- paged_attention
@@ -85,15 +139,20 @@ void write_examples(std::vector<Example>& out) {
 void infer_attention(const OpView& view, std::vector<Type>& results) {
   const PagedAttentionAttrs& a = view.attrs_as<PagedAttentionAttrs>();
   ir::expect_operands(view, a.has_sinks ? 7 : 6);
-  for (int i = 0; i < 3; ++i) expect_dense_float(view, i);
+  expect_dense_float(view, 0);
+  for (int i : {1, 2}) expect_pool(view, i);
   for (int i = 3; i < 6; ++i) expect_ids(view, i);
   const Type &q = view.operands[0], &k = view.operands[1], &v = view.operands[2], &table = view.operands[3];
   ir::expect(view, q.rank() == 4 && k.rank() == 4 && v.rank() == 4 && table.rank() == 2,
              "expected q[tokens, kv_heads, group, head_dim], pools [blocks, block, kv_heads, head_dim] and "
              "table[seqs, seq_blocks]");
+  const bool rows = k.dtype == DType::i8;
   ir::expect(view,
              k.dims[0] == v.dims[0] && k.dims[1] == v.dims[1] && k.dims[2] == v.dims[2] &&
-                 k.dims[2] == q.dims[1] && k.dims[3] == q.dims[3],
+                 k.dims[2] == q.dims[1] &&
+                 (rows ? v.dtype == DType::i8 && k.dims[3] == v.dims[3] && !q.has(k.dims[3].axis) &&
+                             k.dims[3].size == q.dims[3].size + kKvScaleBytes
+                       : v.dtype != DType::i8 && k.dims[3] == q.dims[3]),
              "pools differ in blocks or heads, or from q in heads");
   ir::expect(view, !k.dims[0].live, "the pool's blocks may not be live");
   ir::expect(view, a.base >= 0 && table.dims[0].size <= INT32_MAX && a.base <= INT32_MAX - table.dims[0].size,
@@ -121,7 +180,7 @@ void infer_attention(const OpView& view, std::vector<Type>& results) {
   }
   Type o(q.dtype, {});
   for (int i = 0; i < 3; ++i) append_dim(view, o, q.dims[i]);
-  append_dim(view, o, v.dims[3]);
+  append_dim(view, o, rows ? q.dims[3] : v.dims[3]);
   results.push_back(o);
 }
 
@@ -136,6 +195,7 @@ void attention_rules(const OpView& view, std::vector<ir::AxisRule>& out) {
   r.whole(k.dims[1].axis, "the table addresses blocks, each of a fixed size");
   r.whole(table.dims[1].axis, "the softmax over a sequence's keys is not kept in parts");
   r.whole(q.dims[3].axis, "a score is nonlinear in the whole dot product");
+  if (k.dtype == DType::i8) r.whole(k.dims[3].axis, "a row has one scale");
   r.map_rest();
 }
 
@@ -157,6 +217,7 @@ std::vector<ValueId> decompose(Builder& b, const OpView& view, std::span<const V
   const Type &q = view.operands[0], &k = view.operands[1], &table = view.operands[3];
   const Symbol one = fresh(view, "query"), keys = fresh(view, "keys");
   auto gather = [&](ValueId pool) {
+    if (k.dtype == DType::i8) pool = kv_read(b, pool, q.dims[3].axis);
     ValueId by_seq = embedding(b, pool, x[3], k.dims[0].axis);
     ValueId by_token =
         b.emit1(kEmbedding, Attrs::of(EmbeddingAttrs{table.dims[0].axis, a.base}), {by_seq, x[4]});
@@ -205,6 +266,17 @@ void attention_examples(std::vector<Example>& out) {
         head_dim{"head_dim", 4};
     const Dim blocks{"blocks", 8}, block{"block", 3}, seqs{"seqs", 3, live}, seq_blocks{"seq_blocks", 2};
     Example e{note, Attrs::of(a), {}};
+    if (pool == DType::i8) {
+      const Type rows(pool, {blocks, block, heads, {"kv_row", 6}});
+      e.operands = {{Type(DType::f32, {tokens, heads, groups, head_dim})},
+                    {rows, Fill::kIndex, 3},
+                    {rows, Fill::kIndex, 3},
+                    {Type(DType::i32, {seqs, seq_blocks}), Fill::kPermutation},
+                    {Type(DType::i32, {tokens}), Fill::kIndex, 3},
+                    {Type(DType::i32, {tokens}), pos, 6}};
+      out.push_back(std::move(e));
+      return;
+    }
     e.operands = {{Type(DType::f32, {tokens, heads, groups, head_dim})},
                   {Type(pool, {blocks, block, heads, head_dim})},
                   {Type(pool, {blocks, block, heads, {"v_dim", v_dim}})},
@@ -220,6 +292,7 @@ void attention_examples(std::vector<Example>& out) {
   add("prefill, positions in order, unequal widths", a, 1, 3, Fill::kRamp, false);
   add("live tokens and sequences", a, 2, 4, Fill::kIndex, true);
   add("narrow pools", a, 2, 4, Fill::kIndex, false, DType::f16);
+  add("int8 pools", a, 2, 4, Fill::kIndex, false, DType::i8);
   a.softcap = 1.5;
   add("soft cap", a, 2, 4, Fill::kIndex, false);
   a.softcap = 0, a.window = 2;
@@ -241,6 +314,14 @@ const OpDef kKvWrite = [] {
   return op;
 }();
 
+const OpDef kKvRead = [] {
+  OpDef op{"kv_read", ir::attrs_info<KvReadAttrs>(), infer_read, read_rules};
+  op.no_gradient = "reads the serving state";
+  op.flops = read_flops;
+  op.examples = read_examples;
+  return op;
+}();
+
 const OpDef kPagedAttention = [] {
   OpDef op{"paged_attention", ir::attrs_info<PagedAttentionAttrs>(), infer_attention, attention_rules};
   op.decompose = decompose;
@@ -252,6 +333,10 @@ const OpDef kPagedAttention = [] {
 
 ValueId kv_write(Builder& b, ValueId pool, ValueId x, ValueId slot) {
   return b.emit1(kKvWrite, Attrs::of(KvWriteAttrs{}), {pool, x, slot});
+}
+
+ValueId kv_read(Builder& b, ValueId pool, ir::Axis axis) {
+  return b.emit1(kKvRead, Attrs::of(KvReadAttrs{axis}), {pool});
 }
 
 ValueId paged_attention(Builder& b, const PagedAttentionOperands& in, PagedAttentionAttrs attrs) {

@@ -96,6 +96,7 @@ constexpr const ir::OpDef* kOps[] = {
     &kGroupedContract,
     &kGroupedOuter,
     &kKvWrite,
+    &kKvRead,
     &kPagedAttention,
     &kMaxPool2d,
     &kMaxPool2dGrad,

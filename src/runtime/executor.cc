@@ -17,18 +17,18 @@ Executor::Executor(const plan::Plan& plan, const ExecutorContext& context) : pla
   arena_ = context.shared_arena;
   if (!arena_) arena_ = std::make_shared<device::Buffer>(context_.device.allocate(plan.arena_bytes));
   HOIST_CHECK(arena_->bytes() >= plan.arena_bytes, "shared arena is too small for plan " + plan.name);
-  size_t most = 0;
   for (const plan::Instruction& ins : plan.instructions) {
     Call call{&ins, static_cast<int>(slots_.size()), static_cast<int>(ins.operands.size()),
               static_cast<int>(ins.results.size())};
     for (const plan::Tensor& t : ins.operands) slots_.push_back(make_slot(t));
     for (const plan::Tensor& t : ins.results) slots_.push_back(make_slot(t));
-    most = std::max(most, ins.operands.size() + ins.results.size());
+    for (size_t i = static_cast<size_t>(call.first_slot); i < slots_.size(); ++i)
+      call.moves |= slots_[i].moves;
     calls_.push_back(call);
   }
   for (const plan::OutputSlot& o : plan.outputs) output_slots_.push_back(make_slot(o.tensor));
   for (const plan::InputSlot& i : plan.inputs) make_slot({{}, i.type});  // registers their live axes
-  scratch_.resize(most);
+  views_.resize(slots_.size());
   if (!context_.device.computes()) return;
   int64_t sent = 0, received = 0;
   for (const plan::Instruction& ins : plan.instructions) {
@@ -43,6 +43,7 @@ Executor::Executor(const plan::Plan& plan, const ExecutorContext& context) : pla
 Executor::Slot Executor::make_slot(const plan::Tensor& tensor) {
   Slot slot;
   slot.ref = tensor.ref;
+  slot.moves = tensor.ref.step != 0 || tensor.ref.index_step != 0;
   slot.view.dtype = tensor.type.dtype;
   for (const ir::Dim& d : tensor.type.dims) slot.view.dims.push_back(d.size);
   if (tensor.type.rank() > 0 && tensor.type.dims[0].live) {
@@ -64,6 +65,7 @@ void Executor::bind_input(std::string_view name, const void* data) {
   for (size_t i = 0; i < plan_.inputs.size(); ++i)
     if (plan_.inputs[i].name == name) {
       input_data_[i] = static_cast<const std::byte*>(data);
+      stale_ = true;
       return;
     }
   HOIST_CHECK(false, "plan " + plan_.name + " has no input '" + std::string(name) + "'");
@@ -74,6 +76,7 @@ void Executor::set_length(ir::Axis axis, int64_t length) {
     if (lengths_[i].first == axis) {
       HOIST_CHECK(length >= 0 && length <= capacities_[i],
                   "length of live axis " + axis.str() + " is out of range");
+      stale_ |= lengths_[i].second != length;
       lengths_[i].second = length;
       return;
     }
@@ -94,10 +97,7 @@ void Executor::run() {
   for (size_t i = 0; i < input_data_.size(); ++i)
     HOIST_CHECK(input_data_[i] != nullptr,
                 "input '" + plan_.inputs[i].name + "' of plan " + plan_.name + " is not bound");
-  for (Slot& s : slots_)
-    if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
-  for (Slot& s : output_slots_)
-    if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
+  if (stale_) refresh();
 
   size_t next = 0;
   const int n = static_cast<int>(calls_.size());
@@ -114,23 +114,39 @@ void Executor::run() {
   ++stats_.runs;
 }
 
+void Executor::refresh() {
+  for (Slot& s : output_slots_)
+    if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Slot& s = slots_[i];
+    if (s.live >= 0) s.view.dims[0] = lengths_[static_cast<size_t>(s.live)].second;
+    views_[i] = s.view;
+    views_[i].data = address(s.ref, 0);
+  }
+  for (Call& c : calls_) {
+    c.bytes_read = c.bytes_written = 0;
+    for (int i = 0; i < c.operands + c.results; ++i) {
+      const TensorView& v = views_[static_cast<size_t>(c.first_slot + i)];
+      (i < c.operands ? c.bytes_read : c.bytes_written) += v.elements() * dtype_size(v.dtype);
+    }
+    c.empty = c.bytes_written == 0;
+  }
+  stale_ = false;
+}
+
 void Executor::launch(Call& call, int iteration) {
   const plan::Instruction& ins = *call.instruction;
-  const size_t total = static_cast<size_t>(call.operands + call.results);
-  bool empty = true;  // nothing to write: every result has no live elements
-  for (size_t i = 0; i < total; ++i) {
-    const Slot& s = slots_[static_cast<size_t>(call.first_slot) + i];
-    scratch_[i] = s.view;
-    scratch_[i].data = address(s.ref, iteration);
-    int64_t bytes = scratch_[i].elements() * dtype_size(scratch_[i].dtype);
-    bool result = static_cast<int>(i) >= call.operands;
-    if (result && bytes) empty = false;
-    (result ? stats_.bytes_written : stats_.bytes_read) += bytes;
-  }
+  stats_.bytes_read += call.bytes_read;
+  stats_.bytes_written += call.bytes_written;
   ++stats_.launches;
-  if (empty) return;
+  if (call.empty) return;
+  TensorView* views = views_.data() + call.first_slot;
+  if (call.moves)
+    for (int i = 0; i < call.operands + call.results; ++i)
+      if (const Slot& s = slots_[static_cast<size_t>(call.first_slot + i)]; s.moves)
+        views[i].data = address(s.ref, iteration);
   int64_t start = context_.trace ? context_.trace->now() : 0;
-  const TensorView* operands = scratch_.data();
+  const TensorView* operands = views;
   const TensorView* results = operands + call.operands;
   if (ins.kernel) {
     std::byte* workspace = ins.workspace_bytes ? address(ins.workspace, iteration) : nullptr;

@@ -55,14 +55,20 @@ class Executor {
  private:
   struct Slot {
     plan::Ref ref;
-    kernels::TensorView view;  // data filled per launch, dims[0] per run when live
-    int live = -1;             // index into lengths_
+    kernels::TensorView view;
+    int live = -1;       // index into lengths_
+    bool moves = false;  // its address depends on the iteration
   };
   struct Call {
     const plan::Instruction* instruction;
     int first_slot, operands, results;
+    bool moves = false;                         // one of its slots does
+    bool empty = false;                         // nothing to write: no result has live elements
+    int64_t bytes_read = 0, bytes_written = 0;  // at the lengths of this run
   };
   Slot make_slot(const plan::Tensor& tensor);
+  // Brings views_, calls_ and output_slots_ up to the lengths and inputs that changed since the last run.
+  void refresh();
   std::byte* address(const plan::Ref& ref, int iteration) const;
   void launch(Call& call, int iteration);
   void collective(const plan::Instruction& ins, const kernels::TensorView* operands,
@@ -78,7 +84,8 @@ class Executor {
   std::vector<Slot> slots_;
   std::vector<Call> calls_;
   std::vector<Slot> output_slots_;
-  std::vector<kernels::TensorView> scratch_;
+  std::vector<kernels::TensorView> views_;  // of slots_, addresses of iteration 0 or of the last launch
+  bool stale_ = true;                       // lengths or inputs have changed
   std::vector<std::byte> sent_, received_;  // pieces of collectives, where they are strided in their tensors
   RunStats stats_;
 };

@@ -17,7 +17,7 @@
 namespace hoist::text {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // its objects find a key in log n; a vocabulary is one
 using Type = GgufVocab;
 
 // Longer ones are no words, and cutting them everywhere takes quadratic time.

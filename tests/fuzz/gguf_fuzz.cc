@@ -1,13 +1,13 @@
 // Any bytes as a GGUF file: refused with an Error, or every tensor lies inside the file; then its metadata as
-// a configuration and as a vocabulary, each refused with an Error or made into something that works. Links:
-// decode io text
+// a vocabulary, refused with an Error or made into a tokenizer that works.
+//
+// Links: io text
 #include <cstring>
 #include <string>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "decode/gguf_tokenizer.cc"  // all it needs of decode; the layer would bring the engine along
-#include "io/gguf_model.h"
 
 using namespace hoist;
 

@@ -245,7 +245,8 @@ int main(int argc, char** argv) {
       b.threads = std::atoi(argv[++i]);
     } else if (a == "--isa" && i + 1 < argc) {
       std::string name = argv[++i];
-      for (kernels::Isa isa : {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
+      for (kernels::Isa isa :
+           {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
         if (kernels::isa_name(isa) == name && kernels::isa_available(isa)) b.isa = isa;
     } else {
       b.filter = a;

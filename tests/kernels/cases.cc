@@ -257,7 +257,19 @@ OpCall paged_call(DType q_type, DType pool_type, const std::vector<int>& seq, co
   for (int64_t i = 0; i < blocks; ++i) table.push_back(static_cast<int>((i * 5 + 3) % blocks));
   if (blocks % 5 == 0)
     for (int64_t i = 0; i < blocks; ++i) table[static_cast<size_t>(i)] = static_cast<int>(blocks - 1 - i);
+  if (pool_type == DType::i8) {  // rows of bytes with small scales; values are as wide as keys
+    for (int i = 0; i < 2; ++i) {
+      Tensor pool = random_tensor(
+          Type(pool_type, {{"blocks", blocks}, {"block", block}, {"h", heads}, {"row", d + 2}}), 90 + i, 100);
+      for (int64_t r = 0; r < blocks * block * heads; ++r) {
+        for (int64_t j = 0; j < d; j += 3) pool.set(r * (d + 2) + j, -pool.get(r * (d + 2) + j));
+        pool.set(r * (d + 2) + d + 1, -6);
+      }
+      c.operands.push_back(pool);
+    }
+  }
   for (int64_t width : {d, dv}) {
+    if (pool_type == DType::i8) break;
     Tensor pool = filled(Type(pool_type, {{"blocks", blocks},
                                           {"block", block},
                                           {"h", heads},
@@ -308,6 +320,14 @@ std::vector<Case> fused_cases(DType d) {
     for (int64_t window : {0, 50})
       out.push_back({"paged_attention",
                      paged_call(d, pool, seq, pos, 2, 3, 20, 36, 16, window, 0, false, 1e30), false});
+  // Long prompts and single tokens: parts of keys, packs of heads.
+  std::vector<int> far_seq{0, 0, 1, 2, 2}, far_pos{600, 601, 1100, 5, 6};
+  for (DType pool : {d, DType::bf16, DType::i8})
+    for (int64_t group : {1, 2, 8})
+      out.push_back({"paged_attention far",
+                     paged_call(d, pool, far_seq, far_pos, 3, group, 16, 40, 16, 0, group == 2 ? 4 : 0,
+                                group == 1, 1e30),
+                     false});
   out.push_back({"paged_attention softcap, sinks",
                  paged_call(d, d, seq, pos, 1, 1, 64, 64, 7, 0, 2.0, true, 1e30), false});
   Tensor slots = random_tensor(Type(DType::i32, {{"tokens", 11}}), 4, 40);
@@ -318,6 +338,16 @@ std::vector<Case> fused_cases(DType d) {
                   Attrs::of(ops::KvWriteAttrs{}),
                   {random_tensor(Type(DType::bf16, {{"blocks", 5}, {"block", 8}, {"h", 2}, {"d", 19}}), 1),
                    random_tensor(Type(d, {{"tokens", 11}, {"h", 2}, {"d", 19}}), 2), slots}},
+                 false});
+  Tensor wild = random_tensor(Type(d, {{"tokens", 11}, {"h", 2}, {"d", 19}}), 2);
+  for (int i = 0; i < 19; ++i) wild.set(19 + i, 0);
+  wild.set(50, NAN);
+  wild.set(80, INFINITY);
+  out.push_back({"kv_write int8",
+                 {&ops::kKvWrite,
+                  Attrs::of(ops::KvWriteAttrs{}),
+                  {random_tensor(Type(DType::i8, {{"blocks", 5}, {"block", 8}, {"h", 2}, {"row", 21}}), 1, 9),
+                   wild, slots}},
                  false});
   return out;
 }

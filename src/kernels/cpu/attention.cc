@@ -38,10 +38,9 @@ int64_t workspace(const ir::OpView& v, int threads) {
 }  // namespace hoist::kernels::cpu
 #endif
 
+#define HOIST_ISA_DOT
 #define HOIST_ISA_FILE "kernels/cpu/attention.cc"
 #include "kernels/cpu/for_each_isa.h"
-
-#include "kernels/cpu/attention_isa_begin.inc"
 
 namespace hoist::kernels::cpu::HOIST_ISA {
 namespace {
@@ -139,9 +138,9 @@ void run(const KernelArgs& args) noexcept {
     with_type(args.operands[1].dtype, [&](auto k_tag) {
       using QT = decltype(q_tag);
       using KT = decltype(k_tag);
-#if HOIST_ISA_IS_AVX512
+#if HOIST_ISA_IS_AVX512DOT
       if constexpr (std::is_same_v<QT, bf16> && std::is_same_v<KT, bf16>)
-        if (has_pairs()) return attend_all<Pairs, QT, KT>(args, c);
+        return attend_all<Pairs, QT, KT>(args, c);
 #endif
       attend_all<Single, QT, KT>(args, c);
     });
@@ -156,5 +155,3 @@ void add_attention(KernelList& list) {
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA
-
-#include "kernels/cpu/attention_isa_end.inc"

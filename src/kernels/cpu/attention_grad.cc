@@ -53,10 +53,9 @@ int64_t workspace(const ir::OpView& v, int threads) {
 }  // namespace hoist::kernels::cpu
 #endif
 
+#define HOIST_ISA_DOT
 #define HOIST_ISA_FILE "kernels/cpu/attention_grad.cc"
 #include "kernels/cpu/for_each_isa.h"
-
-#include "kernels/cpu/attention_isa_begin.inc"
 
 namespace hoist::kernels::cpu::HOIST_ISA {
 namespace {
@@ -322,7 +321,7 @@ struct Unit {
         }
       }
     } else {
-#if HOIST_ISA_IS_AVX512
+#if HOIST_ISA_IS_AVX512DOT
       // Two rows at a time: word k of dv and dk holds rows 2k and 2k + 1 of a key; that of dq, two keys of a
       // row.
       const __m512i weave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
@@ -370,9 +369,8 @@ void run(const KernelArgs& args) noexcept {
   const AttentionCall c(args);
   with_type(c.q.dtype, [&](auto tag) {
     using T = decltype(tag);
-#if HOIST_ISA_IS_AVX512
-    if constexpr (std::is_same_v<T, bf16>)
-      if (has_pairs()) return run_units<Pairs, T>(args, c);
+#if HOIST_ISA_IS_AVX512DOT
+    if constexpr (std::is_same_v<T, bf16>) return run_units<Pairs, T>(args, c);
 #endif
     run_units<Single, T>(args, c);
   });
@@ -386,5 +384,3 @@ void add_attention_grad(KernelList& list) {
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA
-
-#include "kernels/cpu/attention_isa_end.inc"

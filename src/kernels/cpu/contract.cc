@@ -1,7 +1,9 @@
-// contract as a matrix product: each axis of the op joins one group of the Gemm (gemm.h).
+// contract as a matrix product: each axis of the op joins one group of the Gemm (gemm.h, blocks.h).
 #include "ops/contract.h"
 
+#include "kernels/cpu/gemm/blocks.h"
 #include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/gemm/panels.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/simd.h"
 
@@ -15,10 +17,23 @@ struct ContractAxis {
 };
 struct ContractPlan {
   InlineVec<ContractAxis, 16> batch, m, n, k;  // m: free in x; n: free in y
+  enum class Weights : uint8_t { kDense, kPanels, kBlocks } weights = Weights::kDense;
+  BlockFormat format = BlockFormat::kQ8_0;
 };
 
 bool contract_supports(const ir::OpView& v) {
   return v.operands[0].dtype != DType::f64 && v.operands[0].format.empty() && v.operands[1].format.empty();
+}
+
+// Weights in panels: their free axes must lie side by side in the result, in the same order.
+bool panels_supports(const ir::OpView& v) {
+  const ir::Type &x = v.operands[0], &y = v.operands[1], &out = v.results[0];
+  const ir::Format* f = ir::find_format(y.format);
+  if (x.dtype == DType::f64 || !x.format.empty() || !f || !f->panel) return false;
+  const int rows = y.rank() - f->panel;
+  for (int i = 0; i < rows; ++i)
+    if (out.rank() < rows || !(out.dims[out.rank() - rows + i].axis == y.dims[i].axis)) return false;
+  return true;
 }
 
 // Batch, m and n in the result's order, k in x's: the order of summation is x's.
@@ -33,6 +48,10 @@ void contract_prepare(const ir::OpView& v, Prepared& prepared) {
   for (int i = 0; i < x.rank(); ++i)
     if (!out.has(x.dims[i].axis))
       p.k.push_back({static_cast<int8_t>(i), static_cast<int8_t>(y.find(x.dims[i].axis)), -1});
+  if (const ir::Format* f = ir::find_format(y.format)) {
+    p.weights = f->base.empty() ? ContractPlan::Weights::kPanels : ContractPlan::Weights::kBlocks;
+    if (!f->base.empty()) p.format = *block_format(f->base);
+  }
   prepared.store(p);
 }
 
@@ -46,7 +65,9 @@ int64_t contract_workspace(const ir::OpView& v, int threads) {
       n *= v.operands[static_cast<size_t>(operand)].dims[operand ? a.y : a.x].size;
     return n;
   };
-  return gemm_workspace(size(p.m, 0), size(p.n, 1), size(p.k, 0), threads);
+  if (p.weights == ContractPlan::Weights::kBlocks) return block_gemm_workspace(size(p.m, 0), size(p.k, 0));
+  return gemm_workspace(size(p.m, 0), size(p.n, 1), size(p.k, 0), threads) +
+         (p.weights == ContractPlan::Weights::kPanels ? rounded_rows_bytes(size(p.m, 0), size(p.k, 0)) : 0);
 }
 
 Gemm contract_gemm(const KernelArgs& args) {
@@ -76,7 +97,23 @@ Gemm contract_gemm(const KernelArgs& args) {
   g.a_type = x.dtype;
   g.b_type = y.dtype;
   g.c_type = out.dtype;
+  g.b_panels = p.weights == ContractPlan::Weights::kPanels;
   return g;
+}
+
+BlockGemm contract_blocks(const KernelArgs& args) {
+  const Gemm g = contract_gemm(args);
+  BlockGemm b;
+  b.m = g.m;
+  b.k = g.k;
+  b.n = g.n.total();
+  b.a = g.a;
+  b.panels = g.b;
+  b.c = g.c;
+  b.a_type = g.a_type;
+  b.c_type = g.c_type;
+  b.format = args.prepared.as<ContractPlan>().format;
+  return b;
 }
 
 }  // namespace
@@ -90,14 +127,30 @@ Gemm contract_gemm(const KernelArgs& args) {
 namespace hoist::kernels::cpu::HOIST_ISA {
 
 void add_contract(KernelList& list) {
-  static const Kernel kernel{
-      "contract",
-      HOIST_ISA_NAME,
-      contract_supports,
-      [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
-      contract_prepare,
-      contract_workspace};
-  list.push_back(&kernel);
+  static const Kernel kernels[] = {
+      {"contract", HOIST_ISA_NAME, contract_supports,
+       [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
+       contract_prepare, contract_workspace},
+#if !HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX512DOT  // AVX-512 without VNNI: the AVX2 kernel
+      {"contract", HOIST_ISA_NAME, panels_supports,
+       [](const KernelArgs& args) noexcept {
+         if (args.prepared.as<ContractPlan>().weights == ContractPlan::Weights::kBlocks)
+           block_gemm(contract_blocks(args), args.workspace, args.pool);
+         else
+           gemm(contract_gemm(args), args.workspace, args.pool);
+       },
+       contract_prepare, contract_workspace},
+#else
+      {"contract", HOIST_ISA_NAME,
+       [](const ir::OpView& v) {
+         const ir::Format* f = ir::find_format(v.operands[1].format);
+         return f && f->base.empty() && panels_supports(v);
+       },
+       [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
+       contract_prepare, contract_workspace},
+#endif
+  };
+  for (const Kernel& k : kernels) list.push_back(&k);
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA

@@ -2,6 +2,7 @@
 #include "ops/embedding.h"
 
 #include "kernels/cpu/common.h"
+#include "kernels/cpu/gemm/panels.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/simd.h"
 
@@ -25,6 +26,33 @@ void embed(const KernelArgs& args) noexcept {
         std::memcpy(out, table.data + at * row, static_cast<size_t>(row));
       else
         std::memset(out, 0, static_cast<size_t>(row));
+    }
+  });
+}
+
+// A table in panels of weights: each id unpacks its row.
+bool panels_supports(const ir::OpView& v) {
+  const ir::Format* f = ir::find_format(v.operands[0].format);
+  return f && f->panel && narrow_float(v.results[0].dtype);
+}
+void panels_prepare(const ir::OpView& v, Prepared& prepared) { prepared.store(panel_table(v.operands[0])); }
+int64_t panels_workspace(const ir::OpView& v, int threads) {
+  return panel_row_scratch(panel_table(v.operands[0])) * threads;
+}
+void embed_panels(const KernelArgs& args) noexcept {
+  const PanelTable table = args.prepared.as<PanelTable>();
+  const int64_t base = args.attrs.as<ops::EmbeddingAttrs>().base, size = args.operands[0].dims[0];
+  const TensorView& ids = args.operands[1];
+  const int64_t bytes = table.k * dtype_size(args.results[0].dtype), scratch = panel_row_scratch(table);
+  args.pool.parallel_for(ids.elements(), grain_for(table.k), [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t at = int64_t{ids.as<const int32_t>()[i]} - base;
+      std::byte* out = args.results[0].data + i * bytes;
+      if (at < 0 || at >= size)
+        std::memset(out, 0, static_cast<size_t>(bytes));
+      else
+        read_panel_row(table, args.operands[0].data, at, args.results[0].dtype, out,
+                       args.workspace + worker * scratch);
     }
   });
 }
@@ -70,6 +98,8 @@ void grad(const KernelArgs& args) noexcept {
 
 void add_embedding(KernelList& list) {
   static const Kernel kernels[] = {{"embedding", HOIST_ISA_NAME, supports, embed},
+                                   {"embedding", HOIST_ISA_NAME, panels_supports, embed_panels,
+                                    panels_prepare, panels_workspace},
                                    {"embedding_grad", HOIST_ISA_NAME, grad_supports, grad}};
   for (const Kernel& k : kernels) list.push_back(&k);
 }

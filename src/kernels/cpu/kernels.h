@@ -26,7 +26,7 @@
   X(softmax)
 
 // Those compiled for avx512dot too.
-#define HOIST_CPU_DOT_STEMS(X) X(contract)
+#define HOIST_CPU_DOT_STEMS(X) X(contract) X(attention) X(attention_grad) X(paged)
 
 namespace hoist::kernels::cpu {
 

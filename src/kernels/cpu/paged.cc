@@ -13,6 +13,7 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/paged_work.h"
 #include "kernels/cpu/simd.h"
+#include "ops/kv_row.h"
 
 #ifndef HOIST_ISA
 namespace hoist::kernels::cpu {
@@ -26,12 +27,14 @@ bool attention_supports(const ir::OpView& v) {
 // The workspace: tiles, items, counters, parts of split tiles, then each worker's scratch.
 struct Layout {
   int64_t tiles, items, counters, parts, scratch, bytes;
+  int64_t worker;  // bytes of one worker's scratch
   int64_t tile_limit, item_limit, part_floats;
 };
 Layout layout(const ir::Type& q, const ir::Type& v, const ir::Type& table, int threads) {
   Layout w{};
   const int64_t tokens = std::max<int64_t>(q.dims[0].size, 1), heads = std::max<int64_t>(q.dims[1].size, 1),
-                group = std::max<int64_t>(q.dims[2].size, 1), dv = v.dims[3].size;
+                group = std::max<int64_t>(q.dims[2].size, 1),
+                dv = v.dtype == DType::i8 ? q.dims[3].size : v.dims[3].size;
   const int64_t context = table.dims[1].size * v.dims[1].size, splits = context / kSplit + 2;
   // Splitting pays while there are few tokens; a prompt has tiles enough. One token may always be split.
   const int64_t one = splits * heads * group * (wide_columns(dv) + 2);
@@ -50,7 +53,9 @@ Layout layout(const ir::Type& q, const ir::Type& v, const ir::Type& table, int t
   w.counters = take(w.tile_limit * heads * 4);
   w.parts = take(w.part_floats * 4);
   w.scratch = at;
-  w.bytes = at + threads * align64(attention_scratch_bytes(q.dims[3].size, dv));
+  w.worker = align64(attention_scratch_bytes(q.dims[3].size, dv));
+  if (v.dtype == DType::i8) w.worker += align64(kKeyBlock * 2 * q.dims[3].size * 4);  // rows as floats
+  w.bytes = at + threads * w.worker;
   return w;
 }
 
@@ -69,10 +74,9 @@ int64_t attention_workspace(const ir::OpView& v, int threads) {
 }  // namespace hoist::kernels::cpu
 #endif
 
+#define HOIST_ISA_DOT
 #define HOIST_ISA_FILE "kernels/cpu/paged.cc"
 #include "kernels/cpu/for_each_isa.h"
-
-#include "kernels/cpu/attention_isa_begin.inc"
 
 namespace hoist::kernels::cpu::HOIST_ISA {
 namespace {
@@ -84,6 +88,8 @@ namespace {
 #if HOIST_ISA_IS_AVX512
 #include "kernels/cpu/attention_few.inc"
 #endif
+
+#include "kernels/cpu/kv_row.inc"
 
 // pool[blocks, block, kv_heads, d], x[tokens, kv_heads, d], slot[tokens]
 void kv_write(const KernelArgs& args) noexcept {
@@ -103,8 +109,25 @@ void kv_write(const KernelArgs& args) noexcept {
       for (int64_t j = 0; j < n; j += W) store_tail(dst + j, load_tail(src + j, n - j), n - j);
     }
   };
+  if (pool.dtype == DType::i8) {
+    const int64_t width = x.dims[2], heads = pool.dims[2];
+    with_type(x.dtype, [&](auto from) {
+      for (int64_t i = 0; i < x.dims[0]; ++i) {
+        const int64_t at = slot[i] - base;
+        if (slot[i] < 0 || at < 0 || at >= slots) continue;
+        for (int64_t h = 0; h < heads; ++h)
+          write_kv_row(x.as<const decltype(from)>() + (i * heads + h) * width, width,
+                       pool.as<int8_t>() + (at * heads + h) * pool.dims[3]);
+      }
+    });
+    return;
+  }
   with_type(pool.dtype, [&](auto to) { with_type(x.dtype, [&](auto from) { copy(to, from); }); });
 }
+
+// What a pool's rows are read as: int8 rows are unpacked.
+template <class KT>
+using RowOf = std::conditional_t<std::is_same_v<KT, int8_t>, float, KT>;
 
 struct Paged {
   const KernelArgs& args;
@@ -122,7 +145,7 @@ struct Paged {
         heads(k.operands[0].dims[1]),
         group(k.operands[0].dims[2]),
         d(k.operands[0].dims[3]),
-        dv(k.operands[2].dims[3]),
+        dv(k.operands[2].dtype == DType::i8 ? d : k.operands[2].dims[3]),
         block(k.operands[1].dims[1]),
         pool_blocks(k.operands[1].dims[0]),
         seq_blocks(k.operands[3].dims[1]),
@@ -194,41 +217,65 @@ struct Paged {
   }
 
   // Where the keys and values of one block of 64 positions lie, for the first head of an item. Keys that no
-  // row sees are not read: their slots may hold anything.
-  struct Rows {
-    int64_t at[kKeyBlock];  // the pool's row (of all heads), or -1
-  };
-  void locate(const PagedTile& t, int64_t b, Rows& out) const {
-    const int32_t* blocks = table + sequence(t.begin) * seq_blocks;
-    int64_t i = 0;
-    for (; i < kKeyBlock && b + i < t.first; ++i) out.at[i] = -1;
-    while (i < kKeyBlock && b + i < t.last) {
-      const int64_t at = blocks[(b + i) / block];
-      const bool inside = at >= 0 && at < pool_blocks;
-      const int64_t offset = (b + i) % block, n = std::min({block - offset, kKeyBlock - i, t.last - b - i});
-      for (int64_t j = 0; j < n; ++j, ++i) out.at[i] = inside ? (at * block + offset + j) * heads : -1;
-    }
-    for (; i < kKeyBlock; ++i) out.at[i] = -1;
-  }
-  // Pointers to 64 of the block's rows, where a row is `per` neighbouring heads from `head` on: those of all
-  // positions (parts = 1), or the part-th of `parts` in the order in which they lie.
+  // row sees are not read, their slots may hold anything: they point to zeros.
   template <class KT>
-  void point(const Rows& rows, int64_t head, int64_t per, int part, int parts, const KT* zeros,
-             const KT** keys, const KT** values) const {
-    const KT *k_pool = args.in<KT>(1), *v_pool = args.in<KT>(2);
-    int at = part * kKeyBlock / parts, of = part * kKeyBlock % parts;
-    for (int i = 0; i < kKeyBlock; ++i) {
-      const int64_t row = rows.at[at] + head + of * per;
-      keys[i] = rows.at[at] < 0 ? zeros : k_pool + row * d;
-      values[i] = rows.at[at] < 0 ? zeros : v_pool + row * dv;
-      if (++of == parts) of = 0, ++at;
+  struct Rows {
+    const KT *keys[kKeyBlock], *values[kKeyBlock];
+  };
+  template <class KT>
+  void locate(const PagedTile& t, int64_t b, int64_t head, const KT* zeros, Rows<KT>& out) const {
+    const int32_t* blocks = table + sequence(t.begin) * seq_blocks;
+    const int64_t k_row = args.operands[1].dims[3], v_row = args.operands[2].dims[3];
+    int64_t i = 0;
+    auto hide = [&](int64_t end) {
+      for (; i < end; ++i) out.keys[i] = out.values[i] = zeros;
+    };
+    hide(std::clamp<int64_t>(t.first - b, 0, kKeyBlock));
+    const int64_t last = std::clamp<int64_t>(t.last - b, 0, kKeyBlock);
+    while (i < last) {
+      const int64_t at = blocks[(b + i) / block], offset = (b + i) % block,
+                    end = std::min(i + block - offset, last);
+      if (at < 0 || at >= pool_blocks) {
+        hide(end);
+        continue;
+      }
+      const int64_t row = (at * block + offset) * heads + head;
+      const KT *k = args.in<KT>(1) + row * k_row, *v = args.in<KT>(2) + row * v_row;
+      for (; i < end; ++i, k += heads * k_row, v += heads * v_row) {
+        out.keys[i] = k;
+        out.values[i] = v;
+      }
+    }
+    hide(kKeyBlock);
+  }
+  // The same rows of a later head. Zeros stay zeros: there are enough of them.
+  template <class KT>
+  void move_to(const Rows<KT>& rows, int64_t head, Rows<KT>& out) const {
+    const int64_t k = head * args.operands[1].dims[3], v = head * args.operands[2].dims[3];
+    for (int i = 0; i < kKeyBlock; ++i) out.keys[i] = rows.keys[i] + k;
+    for (int i = 0; i < kKeyBlock; ++i) out.values[i] = rows.values[i] + v;
+  }
+
+  // An int8 block's rows as T, and the pointers to them. The next block is asked for on the way.
+  template <class T>
+  void unpack(const Rows<int8_t>& here, const Rows<int8_t>* next, const AttentionScratch& s,
+              Rows<T>& out) const {
+    T *k = reinterpret_cast<T*>(s.end), *v = k + kKeyBlock * d;
+    for (int i = 0; i < kKeyBlock; ++i, k += d, v += d) {
+      if (next)
+        for (const int8_t* row : {next->keys[i], next->values[i]})
+          for (int64_t at = 0; at < d + 65; at += 64) __builtin_prefetch(row + std::min(at, d + 1), 0, 2);
+      read_kv_row(here.keys[i], d, k);
+      read_kv_row(here.values[i], d, v);
+      out.keys[i] = k;
+      out.values[i] = v;
     }
   }
 
   template <class A, class QT, class KT>
   void run(const PagedItem& item, const AttentionScratch& s) const {
 #if HOIST_ISA_IS_AVX512
-    if constexpr (sizeof(KT) == 4 / A::kPer) {
+    if constexpr (sizeof(RowOf<KT>) == 4 / A::kPer) {
       const PagedTile& t = tiles[item.tile];
       if (t.end - t.begin == 1 && group <= kFew && d % A::kPer == 0) return run<A, QT, KT, true>(item, s);
     }
@@ -245,7 +292,9 @@ struct Paged {
     const int n_heads = static_cast<int>(last_head - item.head);
     const int64_t words = (d + A::kPer - 1) / A::kPer;
     // Heads that are computed together.
-    const int per = kOne ? std::min<int>(n_heads, static_cast<int>(8 / group)) : 1;
+    using RT = RowOf<KT>;
+    constexpr bool kRows = std::is_same_v<KT, int8_t>;
+    const int per = kOne && !kRows ? std::min<int>(n_heads, static_cast<int>(8 / group)) : 1;
     const int packs = (n_heads + per - 1) / per;
     const QT* q[kTileRows];
     int64_t lo[kTileRows], hi[kTileRows];
@@ -312,32 +361,42 @@ struct Paged {
       end = std::min(end, (t.first / kSplit + item.split + 1) * kSplit);
     }
     const KT* zeros = reinterpret_cast<const KT*>(s.zeros);
-    Rows here, next;
+    Rows<KT> blocks[2], of_head[2];
     const int64_t start = begin / kKeyBlock * kKeyBlock;
-    if (start < end) locate(t, start, here);
-    for (int64_t b = start; b < end; b += kKeyBlock) {
+    int now = 0;
+    if (start < end) locate(t, start, item.head, zeros, blocks[0]);
+    for (int64_t b = start; b < end; b += kKeyBlock, now ^= 1) {
       const bool more = b + kKeyBlock < end;
-      if (more) locate(t, b + kKeyBlock, next);
+      if (more) locate(t, b + kKeyBlock, item.head, zeros, blocks[now ^ 1]);
       const int used = static_cast<int>(std::min<int64_t>(kKeyBlock, end - b));
       for (int p = 0; p < packs; ++p) {
         const int h = p * per;
-        const KT *keys[2][kKeyBlock], *values[2][kKeyBlock];
-        point(here, item.head + h, per, 0, 1, zeros, keys[0], values[0]);
-        if (more) point(next, item.head, per, p, packs, zeros, keys[1], values[1]);
+        move_to(blocks[now], h, of_head[0]);
+        if (more) move_to(blocks[now ^ 1], h, of_head[1]);
+        const Rows<RT>* rows_now;
+        Rows<RT> unpacked;
+        const Rows<RT>* rows_next;  // null: nothing to ask for
+        if constexpr (kRows) {
+          unpack(of_head[0], more ? &of_head[1] : nullptr, s, unpacked);
+          rows_now = &unpacked;
+          rows_next = nullptr;
+        } else {
+          rows_now = &of_head[0];
+          rows_next = more ? &of_head[1] : nullptr;
+        }
 #if HOIST_ISA_IS_AVX512
         if constexpr (kOne) {
-          const int ahead = more ? 1 : 0;
+          const Rows<RT>& ahead = rows_next ? *rows_next : *rows_now;
           few_block<A>(z, FewState(s, p, z.columns), std::min(per, n_heads - h), rows, lo[0], hi[0], b,
-                       s.q + h * kFew * words, s, keys[0], values[0], keys[ahead], values[ahead]);
+                       s.q + h * kFew * words, s, rows_now->keys, rows_now->values, ahead.keys, ahead.values);
           continue;
         }
 #endif
-        pack_block<A, KT>(keys[0], values[0], used, z, s, more ? keys[1] : nullptr,
-                          more ? values[1] : nullptr);
+        pack_block<A, RT>(rows_now->keys, rows_now->values, used, z, s, rows_next ? rows_next->keys : nullptr,
+                          rows_next ? rows_next->values : nullptr);
         attend_block<A>(z, state(h), rows, lo, hi, b, s.q + h * padded * words, s,
                         [](int, int&, float*) { return static_cast<const float*>(nullptr); });
       }
-      here = next;
       // The end of a part: sums are added up in the same order whoever computes them.
       if (!split && more && (b + kKeyBlock) % kSplit == 0) merge();
     }
@@ -394,27 +453,29 @@ void run_items(const KernelArgs& args, const Layout& w) {
       share_out({p.heads, p.group, p.dv, kMr, threads, w.part_floats, w.tile_limit, w.item_limit}, tiles,
                 tile_count, items);
   for (int64_t i = 0; i < tile_count * p.heads; ++i) p.counters[i] = 0;
-  const int64_t bytes = align64(attention_scratch_bytes(p.d, p.dv));
   std::byte* scratch = args.workspace + w.scratch;
   args.pool.parallel_for(count, threads == 1 ? count : 1, [&](int64_t begin, int64_t end, int worker) {
-    AttentionScratch s(scratch + worker * bytes, p.d, p.dv);
+    AttentionScratch s(scratch + worker * w.worker, p.d, p.dv);
     std::memset(s.zeros, 0, static_cast<size_t>(kZeroRows * std::max(p.d, p.dv)) * sizeof(float));
     for (int64_t i = begin; i < end; ++i) p.run<A, QT, KT>(items[i], s);
   });
 }
 
+template <class QT, class KT>
+void run_arithmetic(const KernelArgs& args, const Layout& w) {
+#if HOIST_ISA_IS_AVX512DOT
+  if constexpr (std::is_same_v<KT, bf16>) return run_items<Pairs, QT, KT>(args, w);
+#endif
+  run_items<Single, QT, KT>(args, w);
+}
+
 void paged_attention(const KernelArgs& args) noexcept {
   const Layout& w = args.prepared.as<PagedPlan>().layout;
+  if (args.results[0].elements() == 0) return;
   with_type(args.operands[0].dtype, [&](auto q_tag) {
-    with_type(args.operands[1].dtype, [&](auto k_tag) {
-      using QT = decltype(q_tag);
-      using KT = decltype(k_tag);
-#if HOIST_ISA_IS_AVX512
-      if constexpr (std::is_same_v<KT, bf16>)
-        if (has_pairs()) return run_items<Pairs, QT, KT>(args, w);
-#endif
-      run_items<Single, QT, KT>(args, w);
-    });
+    using QT = decltype(q_tag);
+    if (args.operands[1].dtype == DType::i8) return run_arithmetic<QT, int8_t>(args, w);
+    with_type(args.operands[1].dtype, [&](auto k_tag) { run_arithmetic<QT, decltype(k_tag)>(args, w); });
   });
 }
 
@@ -428,5 +489,3 @@ void add_paged(KernelList& list) {
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA
-
-#include "kernels/cpu/attention_isa_end.inc"

@@ -3,18 +3,55 @@
 #include <algorithm>
 
 #include "kernels/ref/any_float.h"
+#include "ops/kv_row.h"
 
 namespace hoist::kernels::ref {
 
 namespace {
 
+// Element i of a pool, whose rows may be int8 (ops/kv_row.h). i counts as if rows were `width` elements.
+double load_row(const TensorView& pool, int64_t i, int64_t width) {
+  if (pool.dtype != DType::i8) return load(pool, i);
+  const int8_t* row = pool.as<const int8_t>() + i / width * (width + ops::kKvScaleBytes);
+  return static_cast<double>(static_cast<float>(row[i % width]) *
+                             ops::KvScale{row[width], row[width + 1]}.value());
+}
+
+void write_row(const TensorView& x, int64_t from, int64_t width, int8_t* row) {
+  float top = 0;
+  for (int64_t i = 0; i < width; ++i) {
+    const float v = std::fabs(static_cast<float>(load(x, from + i)));
+    top = v <= std::numeric_limits<float>::max() ? std::max(top, v) : std::numeric_limits<float>::infinity();
+    if (std::isinf(top)) break;
+  }
+  const ops::KvScale s = ops::kv_scale(top);
+  row[width] = s.a;
+  row[width + 1] = s.b;
+  for (int64_t i = 0; i < width; ++i) {
+    const float q = std::nearbyint(static_cast<float>(load(x, from + i)) / s.value());
+    row[i] = s.b == 127 ? int8_t{0} : static_cast<int8_t>(std::clamp(q, -127.0f, 127.0f));
+  }
+}
+
+void read(const KernelArgs& args) noexcept {
+  const TensorView &pool = args.operands[0], &out = args.results[0];
+  for (int64_t i = 0; i < out.elements(); ++i) store(out, i, load_row(pool, i, out.dims[3]));
+}
+
 void write(const KernelArgs& args) noexcept {
   const TensorView &pool = args.results[0], &x = args.operands[1];
-  const int64_t slots = pool.dims[0] * pool.dims[1], width = pool.dims[2] * pool.dims[3];
+  const bool rows = pool.dtype == DType::i8;
+  const int64_t slots = pool.dims[0] * pool.dims[1], width = pool.dims[2] * (rows ? x.dims[2] : pool.dims[3]);
   const int64_t first = args.attrs.as<ops::KvWriteAttrs>().base * pool.dims[1];
   for (int64_t t = 0; t < x.dims[0]; ++t) {
     const int64_t slot = args.in<int32_t>(2)[t] - first;
     if (args.in<int32_t>(2)[t] < 0 || slot < 0 || slot >= slots) continue;
+    if (rows) {
+      for (int64_t h = 0; h < pool.dims[2]; ++h)
+        write_row(x, (t * pool.dims[2] + h) * x.dims[2], x.dims[2],
+                  pool.as<int8_t>() + (slot * pool.dims[2] + h) * pool.dims[3]);
+      continue;
+    }
     for (int64_t i = 0; i < width; ++i) store(pool, slot * width + i, load(x, t * width + i));
   }
 }
@@ -30,7 +67,8 @@ void attend(const KernelArgs& args) noexcept {
   const auto& a = args.attrs.as<ops::PagedAttentionAttrs>();
   const TensorView &q = args.operands[0], &k = args.operands[1], &v = args.operands[2],
                    &table = args.operands[3];
-  const int64_t heads = q.dims[1], group = q.dims[2], width = q.dims[3], v_width = v.dims[3];
+  const int64_t heads = q.dims[1], group = q.dims[2], width = q.dims[3],
+                v_width = v.dtype == DType::i8 ? width : v.dims[3];
   double* p = doubles(args.workspace);
   for (int64_t t = 0; t < q.dims[0]; ++t) {
     const int64_t seq = args.in<int32_t>(4)[t] - a.base, pos = args.in<int32_t>(5)[t];
@@ -46,7 +84,7 @@ void attend(const KernelArgs& args) noexcept {
         const int64_t slot = slot_of(args, seq, at);
         double sum = 0;
         for (int64_t d = 0; d < width && slot >= 0; ++d)
-          sum += load(q, row * width + d) * load(k, (slot * heads + head / group) * width + d);
+          sum += load(q, row * width + d) * load_row(k, (slot * heads + head / group) * width + d, width);
         p[at] = capped(a.scale * sum, a.softcap);
         top = std::max(top, p[at]);
       }
@@ -56,7 +94,7 @@ void attend(const KernelArgs& args) noexcept {
         double o = 0;
         for (int64_t at = begin; at < end; ++at)
           if (const int64_t slot = slot_of(args, seq, at); slot >= 0)
-            o += p[at] * load(v, (slot * heads + head / group) * v_width + e);
+            o += p[at] * load_row(v, (slot * heads + head / group) * v_width + e, v_width);
         store(args.results[0], row * v_width + e, o / sum);
       }
     }
@@ -72,6 +110,7 @@ int64_t workspace(const ir::OpView& view, int) {
 Kernels paged_kernels() {
   static constexpr Kernel kKernels[] = {
       {"kv_write", "ref", supports_dense, write},
+      {"kv_read", "ref", supports_dense, read},
       {"paged_attention", "ref", supports_dense, attend, nullptr, workspace},
   };
   return kKernels;

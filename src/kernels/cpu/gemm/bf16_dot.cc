@@ -23,6 +23,38 @@ namespace {
 
 }  // namespace
 
+void round_a(Gemm& g, std::byte* to, ThreadPool& pool) {
+  const int64_t m = g.m.total(), k = g.k.total();
+  bf16* rows = reinterpret_cast<bf16*>(to);
+  with_type(g.a_type, [&](auto tag) {
+    using T = decltype(tag);
+    const T* a = reinterpret_cast<const T*>(g.a);
+    pool.parallel_for(m, grain_for(k), [&](int64_t begin, int64_t end, int) {
+      int64_t at[kKBlock];
+      for (int64_t i = begin; i < end; ++i) {
+        const T* x = a + g.m.offset(AxisGroup::kA, i);
+        for (int64_t k0 = 0; k0 < k; k0 += kKBlock) {
+          const int64_t n = std::min(kKBlock, k - k0);
+          bf16* y = rows + i * k + k0;
+          if (g.k.contiguous(AxisGroup::kA)) {
+            for (int64_t j = 0; j < n; j += W) store_tail(y + j, load_tail(x + k0 + j, n - j), n - j);
+          } else {
+            g.k.offsets(AxisGroup::kA, k0, n, at);
+            for (int64_t j = 0; j < n; ++j) store_n(y + j, load_n(x + at[j], 1), 1);
+          }
+        }
+      }
+    });
+  });
+  // The rows now lie one after another: only the strides of a in m and k change.
+  int64_t stride = k;
+  for (int i = g.m.count - 1; i >= 0; stride *= g.m.size[i--]) g.m.stride[i][AxisGroup::kA] = stride;
+  stride = 1;
+  for (int i = g.k.count - 1; i >= 0; stride *= g.k.size[i--]) g.k.stride[i][AxisGroup::kA] = stride;
+  g.a = to;
+  g.a_type = DType::bf16;
+}
+
 void gemm_bf16(const Gemm& g, bool few, std::byte* workspace, ThreadPool& pool) {
   few ? run_few_rows<DotBf16>(g, workspace, pool) : run_products<DotBf16>(g, workspace, pool);
 }

@@ -15,6 +15,7 @@ using Bf16Path = void (*)(const Gemm&, bool few, std::byte*, ThreadPool&);
 struct Paths {
   Path f32, few_rows, pairs;
   Bf16Path bf16;  // null where the CPU has no dot product
+  void (*round)(Gemm&, std::byte*, ThreadPool&);  // a becomes bf16, in that memory
 };
 
 void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const Paths& paths) {
@@ -23,6 +24,11 @@ void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const 
   if (m == 0 || n == 0 || g.batch.total() == 0) return;
   const bool dot = paths.bf16 && g.a_type == DType::bf16 && g.b_type == DType::bf16;
   if (g.b_panels) {
+    if (paths.bf16 && g.b_type == DType::bf16 && g.a_type != DType::bf16) {
+      const int64_t bytes = rounded_rows_bytes(m, k);
+      paths.round(g, workspace, pool);
+      return paths.bf16(g, false, workspace + bytes, pool);
+    }
     if (dot) return paths.bf16(g, false, workspace, pool);
     if (g.b_type == DType::bf16) return paths.pairs(g, workspace, pool);
     return paths.f32(g, workspace, pool);
@@ -39,23 +45,23 @@ void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const 
 
 namespace portable {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
-  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr});
+  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr, nullptr});
 }
 }  // namespace portable
 #if HOIST_X86
 namespace avx2 {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
-  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr});
+  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr, nullptr});
 }
 }  // namespace avx2
 namespace avx512 {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
-  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr});
+  choose(g, workspace, pool, {gemm_f32, gemm_f32_few_rows, gemm_pairs, nullptr, nullptr});
 }
 }  // namespace avx512
 namespace avx512dot {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
-  choose(g, workspace, pool, {avx512::gemm_f32, avx512::gemm_f32_few_rows, avx512::gemm_pairs, gemm_bf16});
+  choose(g, workspace, pool, {avx512::gemm_f32, avx512::gemm_f32_few_rows, avx512::gemm_pairs, gemm_bf16, round_a});
 }
 }  // namespace avx512dot
 #endif
@@ -103,6 +109,8 @@ void AxisGroup::offsets(int tensor, int64_t begin, int64_t n, int64_t* out) cons
     }
   }
 }
+
+int64_t rounded_rows_bytes(int64_t m, int64_t k) { return align64(m * k * 2); }
 
 int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads) {
   auto bytes = [&](int64_t rows, int64_t columns) {

@@ -6,7 +6,8 @@
 // weights in panels, packed when they were loaded (panels.h).
 //
 // Arithmetic: two bf16 operands are multiplied by the dot-product instruction where the CPU has one (pairs of
-// k, subnormals read as zero), all else as f32 multiply-adds.
+// k, subnormals read as zero), all else as f32 multiply-adds. There, a is rounded to bf16 first if b is bf16
+// in panels: whoever packs weights of that type wants their speed.
 //
 // Order (the law of order): every element of c is a sum of blocks of kKBlock consecutive k, added first to
 // last; in a block one chain runs from its first k to its last. Neither m, n, the threads nor the path taken
@@ -59,6 +60,8 @@ struct Gemm {
 
 // Bytes that gemm() needs for sizes up to m, n, k on that many threads. Enough for every instruction set.
 int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads);
+// And as much more when b is in panels of bf16, for rows of a that are rounded to bf16 first.
+int64_t rounded_rows_bytes(int64_t m, int64_t k);
 
 namespace portable {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "kernels/cpu/common.h"
+#include "quant/codec.h"
 
 namespace hoist::kernels::cpu {
 
@@ -191,6 +192,50 @@ void unpack_dense_row(DType type, const std::byte* panel, int64_t row, int64_t k
     std::memcpy(&x, panel + ((j / 2 * kPanel + row) * 2 + j % 2) * 2, 2);
     out[j] = to_float(x);
   }
+}
+
+PanelTable panel_table(const ir::Type& type) {
+  const ir::Format* f = ir::find_format(type.format);
+  HOIST_CHECK(f && f->panel, "not a tensor in panels");
+  PanelTable t{1, 1, 0, type.dtype, !f->base.empty(), BlockFormat::kQ8_0};
+  for (int i = 0; i < type.rank(); ++i) (i < type.rank() - f->panel ? t.rows : t.k) *= type.dims[i].size;
+  if (t.blocks) t.format = *block_format(f->base);
+  t.panel = t.blocks ? panel_bytes(t.format, t.k) : dense_panel_bytes(type.dtype, t.k);
+  return t;
+}
+
+void pack_rows_of(const PanelTable& t, const std::byte* rows, int64_t first, int64_t count, std::byte* to) {
+  const int64_t row = t.blocks ? row_bytes(t.format, t.k) : t.k * dtype_size(t.dtype);
+  HOIST_CHECK(first % kPanel == 0 && first + count <= t.rows, "rows outside the tensor");
+  for (int64_t i = 0; i < count; i += kPanel) {
+    std::byte* panel = to + (first + i) / kPanel * t.panel;
+    const int64_t n = std::min(kPanel, count - i);
+    if (t.blocks)
+      pack_panel(t.format, rows + i * row, n, t.k, panel);
+    else
+      pack_dense_panel(t.dtype, rows + i * row, n, t.k, panel);
+  }
+}
+
+int64_t panel_row_scratch(const PanelTable& t) {
+  return align64(t.k * 4) + (t.blocks ? align64(row_bytes(t.format, t.k)) : 0);
+}
+
+void read_panel_row(const PanelTable& t, const std::byte* panels, int64_t row, DType to, std::byte* out,
+                    std::byte* scratch) {
+  const std::byte* panel = panels + row / kPanel * t.panel;
+  float* values = to == DType::f32 ? reinterpret_cast<float*>(out) : reinterpret_cast<float*>(scratch);
+  if (t.blocks) {
+    std::byte* published = scratch + align64(t.k * 4);
+    unpack_published(t.format, panel, row % kPanel, t.k, published);
+    quant::find_codec(layout(t.format).name)->dequantize(published, values, t.k);
+  } else {
+    unpack_dense_row(t.dtype, panel, row % kPanel, t.k, values);
+  }
+  if (to == DType::bf16)
+    for (int64_t i = 0; i < t.k; ++i) reinterpret_cast<bf16*>(out)[i] = to_bf16(values[i]);
+  else if (to == DType::f16)
+    for (int64_t i = 0; i < t.k; ++i) reinterpret_cast<f16*>(out)[i] = to_f16(values[i]);
 }
 
 }  // namespace hoist::kernels::cpu

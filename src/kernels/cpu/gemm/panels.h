@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/dtype.h"
+#include "ir/type.h"
 #include "kernels/cpu/gemm/blocks.h"
 
 namespace hoist::kernels::cpu {
@@ -29,5 +30,21 @@ void pack_dense_panel(DType type, const std::byte* rows, int64_t count, int64_t 
 // Row `row` (0 to 15) of a panel: its published bytes, or its values.
 void unpack_published(BlockFormat format, const std::byte* panel, int64_t row, int64_t k, std::byte* out);
 void unpack_dense_row(DType type, const std::byte* panel, int64_t row, int64_t k, float* out);
+
+// Rows of a whole tensor in panels, as its type says.
+struct PanelTable {
+  int64_t rows, k, panel;  // bytes of a panel
+  DType dtype;             // dense elements
+  bool blocks;
+  BlockFormat format;
+};
+PanelTable panel_table(const ir::Type& type);
+// Packs rows [first, first + count) of published bytes; `first` is a multiple of 16, and so is `count` unless
+// they are the last.
+void pack_rows_of(const PanelTable& table, const std::byte* rows, int64_t first, int64_t count, std::byte* to);
+// One row's values as f32, bf16 or f16. `scratch` has panel_row_scratch() bytes.
+int64_t panel_row_scratch(const PanelTable& table);
+void read_panel_row(const PanelTable& table, const std::byte* panels, int64_t row, DType to, std::byte* out,
+                    std::byte* scratch);
 
 }  // namespace hoist::kernels::cpu

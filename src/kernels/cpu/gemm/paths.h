@@ -21,6 +21,7 @@ void gemm_f32_few_rows(const Gemm& g, std::byte* workspace, ThreadPool& pool);
 void gemm_pairs(const Gemm& g, std::byte* workspace, ThreadPool& pool);
 }
 namespace avx512dot {
+void round_a(Gemm& g, std::byte* to, ThreadPool& pool);
 void gemm_bf16(const Gemm& g, bool few, std::byte* workspace, ThreadPool& pool);
 }
 
