@@ -19,6 +19,7 @@ constexpr double kExposed = 0.25;      // of the shorter of computing and readin
 constexpr double kTileStart = 36;      // multiply-adds' time to begin and end a tile
 constexpr double kLatency = 4;         // multiply-adds in flight before a chain's next
 constexpr double kPackTransposed = 3;  // vector operations to pack a vector
+constexpr double kScatter = 10;        // to write one element of a row that lies as a column
 constexpr double kPackStraight = 1.5;
 
 double d(int64_t x) { return static_cast<double>(x); }
@@ -130,7 +131,7 @@ class Model {
     }
     // Results; element by element where operands are changed over.
     seconds += c_bytes / speed(d(p_.m * p_.key.n * 4), p_.threads);
-    if (route_.swapped && p_.m > 1) seconds += d(rows * columns) * 4 * step_;
+    if (route_.swapped && p_.m > 1) seconds += kScatter * d(rows * columns) * step_;
     return seconds;
   }
 

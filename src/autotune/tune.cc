@@ -10,7 +10,8 @@
 namespace hoist::autotune {
 namespace {
 
-constexpr double kNoise = 0.01;  // a gain below this is none
+constexpr double kNoise = 0.005;       // a gain below this is none
+constexpr double kFinalSeconds = 0.5;  // to compare the last few for
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -63,7 +64,7 @@ class Search {
     const int64_t budget = std::min<int64_t>(
         result.space,
         std::max<int64_t>(2, static_cast<int64_t>(options_.share * static_cast<double>(result.space))));
-    turns_all_ = budget * options_.rounds;
+    turns_all_ = budget * options_.rounds + 4 * (2 * options_.rounds + 1);
     search(budget);
     const std::vector<size_t> final = finish();
     result.trials = trials_;
@@ -88,13 +89,17 @@ class Search {
   std::vector<double> time(const std::vector<size_t>& list, int rounds) {
     std::vector<std::vector<double>> seconds(list.size());
     for (size_t i = 0; i < list.size(); ++i) runner_.run(&space_[list[i]]);
-    for (int r = 0; r < rounds; ++r)
-      for (size_t i = 0; i < list.size(); ++i) {
-        // Every other round backwards: nobody always follows the same one.
-        const size_t at = r % 2 ? list.size() - 1 - i : i;
-        seconds[at].push_back(runner_.time(space_[list[at]], options_.turn_seconds));
-        progress_(++turns_, turns_all_);
+    std::vector<size_t> turn(list.size());
+    std::iota(turn.begin(), turn.end(), size_t{0});
+    for (int r = 0; r < rounds; ++r) {
+      // Another order each round: a slow second of the machine must not meet the same ones again.
+      for (size_t i = turn.size(); i > 1; --i) std::swap(turn[i - 1], turn[random() % i]);
+      for (size_t i : turn) {
+        seconds[i].push_back(runner_.time(space_[list[i]], options_.turn_seconds));
+        ++turns_;
+        progress_(turns_, std::max(turns_, turns_all_));
       }
+    }
     std::vector<double> out;
     for (auto& s : seconds) out.push_back(median(std::move(s)));
     return out;
@@ -143,12 +148,19 @@ class Search {
     std::sort(tried.begin(), tried.end(), [&](size_t a, size_t b) { return score_[a] < score_[b]; });
     tried.resize(std::min<size_t>(tried.size(), 3));
     if (std::find(tried.begin(), tried.end(), size_t{0}) == tried.end()) tried.push_back(0);
-    const std::vector<double> t = time(tried, 2 * options_.rounds + 1);
+    const std::vector<double> t = time(tried, final_rounds(tried.size()));
     for (size_t i = 0; i < tried.size(); ++i) score_[tried[i]] = t[i];
     size_t chosen = 0;
     for (size_t i : tried)
       if (score_[i] < score_[chosen] && score_[i] < (1 - kNoise) * score_[0]) chosen = i;
     return {chosen};
+  }
+
+  // More where runs are short: what is decided here is a matter of one percent.
+  int final_rounds(size_t count) const {
+    const double round = static_cast<double>(count) * std::max(score_[0], options_.turn_seconds);
+    const double fit = std::min(8.0 * options_.rounds, kFinalSeconds / std::max(round, 1e-6));
+    return std::max(2 * options_.rounds + 1, static_cast<int>(fit)) | 1;
   }
 
   Exhaustive exhaust(size_t chosen) {
@@ -160,10 +172,11 @@ class Search {
     const std::vector<double> t = time(all, rounds);
     e.rank_correlation = rank_correlation(predicted_, t);
     std::sort(all.begin(), all.end(), [&](size_t a, size_t b) { return t[a] < t[b]; });
+    for (size_t i : all) e.all.push_back({space_[i], predicted_[i], t[i]});
     std::vector<size_t> finals(all.begin(),
                                all.begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(all.size(), 6)));
     if (std::find(finals.begin(), finals.end(), chosen) == finals.end()) finals.push_back(chosen);
-    const std::vector<double> f = time(finals, 2 * options_.rounds + 1);
+    const std::vector<double> f = time(finals, final_rounds(finals.size()));
     size_t best = 0, mine = 0;
     for (size_t i = 0; i < finals.size(); ++i) {
       if (f[i] < f[best]) best = i;
@@ -176,6 +189,13 @@ class Search {
     return e;
   }
 
+  uint64_t random() {
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    return random_ >> 16;
+  }
+
   TuneOptions options_;
   FunctionRef<void(int64_t, int64_t)> progress_;
   Runner runner_;
@@ -183,6 +203,7 @@ class Search {
   std::vector<double> predicted_, score_;  // score: seconds, comparable; 0: not timed
   std::vector<size_t> order_;
   size_t best_ = SIZE_MAX;
+  uint64_t random_ = 0x9e3779b97f4a7c15u;
   int64_t trials_ = 0, turns_ = 0, turns_all_ = 0;
 };
 

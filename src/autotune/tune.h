@@ -12,13 +12,18 @@ namespace hoist::autotune {
 
 struct TuneOptions {
   double share = 0.05;         // of the space is timed at most; two schedules at least
-  int rounds = 7;              // turns of each, all interleaved; medians
+  int rounds = 11;             // turns of each, all interleaved; medians
   double turn_seconds = 2e-4;  // of one turn at least
   bool exhaustive = false;     // then time the whole space too
 };
 
 // What the whole space says, every schedule timed in turns; the fastest few and the chosen one once more.
+struct Trial {
+  GemmSchedule schedule;
+  double predicted = 0, seconds = 0;
+};
 struct Exhaustive {
+  std::vector<Trial> all;  // fastest first
   GemmSchedule best;
   double best_seconds = 0, chosen_seconds = 0;  // side by side
   double gap = 0;                               // chosen over best, minus 1

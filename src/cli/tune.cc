@@ -30,7 +30,7 @@ constexpr int64_t kMostSize = int64_t{1} << 24;
 struct Flags {
   std::vector<std::string> shapes;
   std::string model, rows = "1,8,256", dtype = "f32", layout = "panels", isa, schedules;
-  int threads = 0, rounds = 7;
+  int threads = 0, rounds = 11;
   double turn = 0.2;
   bool exhaustive = false, json = false, dry_run = false;
 };
@@ -190,6 +190,11 @@ nlohmann::ordered_json to_json(const TuneResult& r) {
                        {"chosen_us", r.exhaustive->chosen_seconds * 1e6},
                        {"gap", r.exhaustive->gap},
                        {"rank_correlation", r.exhaustive->rank_correlation}};
+  if (r.exhaustive)
+    for (const autotune::Trial& t : r.exhaustive->all)
+      j["exhaustive"]["all"].push_back({{"schedule", t.schedule.text()},
+                                        {"predicted_us", t.predicted * 1e6},
+                                        {"measured_us", t.seconds * 1e6}});
   return j;
 }
 
@@ -296,7 +301,7 @@ void add_tune(CLI::App& root) {
       "every\n"
       "one; only time differs. A model of the machine ranks them all, the best few are timed in turns with "
       "the\n"
-      "default (at most a twentieth of the space), and the default stays unless another is 1 % faster.\n"
+      "default (at most a twentieth of the space), and the default stays unless another is 0.5 % faster.\n"
       "Results are kept per CPU, instruction set and number of threads; generate, serve, train and bench "
       "read "
       "them\n"
