@@ -18,6 +18,7 @@ namespace cpu = kernels::cpu;
 constexpr double kExposed = 0.25;      // of the shorter of computing and reading
 constexpr double kTileStart = 36;      // multiply-adds' time to begin and end a tile
 constexpr double kLatency = 4;         // multiply-adds in flight before a chain's next
+constexpr double kUneven = 0.12;       // of a task: threads are never equally fast, and wait for the last one
 constexpr double kPackTransposed = 3;  // vector operations to pack a vector
 constexpr double kScatter = 10;        // to write one element of a row that lies as a column
 constexpr double kPackStraight = 1.5;
@@ -150,7 +151,8 @@ class Model {
       const bool bottom = t / cut.blocks == count - 1, right = t % cut.blocks == cut.blocks - 1;
       *std::min_element(busy.begin(), busy.end()) += bottom ? (right ? corner : low) : right ? narrow : whole;
     }
-    return *std::max_element(busy.begin(), busy.end()) + at_.fork_join;
+    const double tail = p_.threads > 1 ? kUneven * whole : 0;
+    return *std::max_element(busy.begin(), busy.end()) + tail + at_.fork_join;
   }
 
   const Problem& p_;
