@@ -31,16 +31,17 @@ struct Layer {
   int64_t in, size, out, taps, stride, pad;
 };
 constexpr Layer kResNet50[] = {
-    {3, 224, 64, 7, 2, 3},    {64, 56, 64, 1, 1, 0},    {64, 56, 64, 3, 1, 1},    {64, 56, 256, 1, 1, 0},
-    {256, 56, 64, 1, 1, 0},   {256, 56, 128, 1, 1, 0},  {128, 56, 128, 3, 2, 1},  {256, 56, 512, 1, 2, 0},
-    {128, 28, 512, 1, 1, 0},  {512, 28, 128, 1, 1, 0},  {128, 28, 128, 3, 1, 1},  {512, 28, 256, 1, 1, 0},
-    {256, 28, 256, 3, 2, 1},  {512, 28, 1024, 1, 2, 0}, {256, 14, 1024, 1, 1, 0}, {1024, 14, 256, 1, 1, 0},
-    {256, 14, 256, 3, 1, 1},  {1024, 14, 512, 1, 1, 0}, {512, 14, 512, 3, 2, 1},  {1024, 14, 2048, 1, 2, 0},
-    {512, 7, 2048, 1, 1, 0},  {2048, 7, 512, 1, 1, 0},  {512, 7, 512, 3, 1, 1}};
+    {3, 224, 64, 7, 2, 3},   {64, 56, 64, 1, 1, 0},    {64, 56, 64, 3, 1, 1},    {64, 56, 256, 1, 1, 0},
+    {256, 56, 64, 1, 1, 0},  {256, 56, 128, 1, 1, 0},  {128, 56, 128, 3, 2, 1},  {256, 56, 512, 1, 2, 0},
+    {128, 28, 512, 1, 1, 0}, {512, 28, 128, 1, 1, 0},  {128, 28, 128, 3, 1, 1},  {512, 28, 256, 1, 1, 0},
+    {256, 28, 256, 3, 2, 1}, {512, 28, 1024, 1, 2, 0}, {256, 14, 1024, 1, 1, 0}, {1024, 14, 256, 1, 1, 0},
+    {256, 14, 256, 3, 1, 1}, {1024, 14, 512, 1, 1, 0}, {512, 14, 512, 3, 2, 1},  {1024, 14, 2048, 1, 2, 0},
+    {512, 7, 2048, 1, 1, 0}, {2048, 7, 512, 1, 1, 0},  {512, 7, 512, 3, 1, 1}};
 
 ConvShape shape_of(const Layer& l, int64_t batch) {
   const int64_t out = (l.size + 2 * l.pad - l.taps) / l.stride + 1;
-  return {batch, l.in, l.size, l.size, l.out, l.taps, l.taps, out, out, l.stride, l.stride, 1, 1, l.pad, l.pad};
+  return {batch, l.in,     l.size,   l.size, l.out, l.taps, l.taps, out,
+          out,   l.stride, l.stride, 1,      1,     l.pad,  l.pad};
 }
 
 std::string text_of(const Layer& l, int64_t batch) {
@@ -67,9 +68,9 @@ struct Calls {
   decltype(&kernels::cpu::portable::conv_run) run;
 };
 Calls calls_of(kernels::Isa isa) {
-#define HOIST_CALLS(name)                                                                              \
-  Calls {                                                                                              \
-    kernels::cpu::name::conv_lanes(), kernels::cpu::name::conv_packed_bytes,                           \
+#define HOIST_CALLS(name)                                                                               \
+  Calls {                                                                                               \
+    kernels::cpu::name::conv_lanes(), kernels::cpu::name::conv_packed_bytes,                            \
         kernels::cpu::name::conv_workspace, kernels::cpu::name::conv_pack, kernels::cpu::name::conv_run \
   }
   if (isa == kernels::Isa::kPortable) return HOIST_CALLS(portable);
@@ -85,11 +86,10 @@ Run packed_run(const Setting& setting, const ConvShape& s, bool blocked) {
   struct Memory {
     HostMemory x, w, y, packed, work;
   };
-  std::shared_ptr<Memory> m(new Memory{HostMemory(4 * s.batch * up(s.in) * s.h * s.w),
-                                           HostMemory(4 * s.out * s.in * s.kh * s.kw),
-                                           HostMemory(4 * s.batch * up(s.out) * s.out_h * s.out_w),
-                                           HostMemory(calls.packed_bytes(plan)),
-                                           HostMemory(calls.workspace(plan, setting.threads))});
+  std::shared_ptr<Memory> m(
+      new Memory{HostMemory(4 * s.batch * up(s.in) * s.h * s.w), HostMemory(4 * s.out * s.in * s.kh * s.kw),
+                 HostMemory(4 * s.batch * up(s.out) * s.out_h * s.out_w),
+                 HostMemory(calls.packed_bytes(plan)), HostMemory(calls.workspace(plan, setting.threads))});
   calls.pack(plan, m->w.as<float>(), m->packed.data(), setting.pool);
   return [plan, calls, m, &pool = setting.pool] {
     calls.run(plan, m->x.as<float>(), m->packed.data(), m->y.as<float>(), m->work.data(), pool);
@@ -107,14 +107,16 @@ std::vector<PeerRun> packed_peers(const Setting& setting, const ConvShape& s, bo
   constexpr const char* kNames[] = {"onednn direct", "onednn winograd", "onednn auto"};
   for (int algorithm = 1; algorithm <= 3; ++algorithm) {
     auto layout = [&](const std::vector<int64_t>& dims, int t) { return d->layout(dims, OneDnn::kF32, t); };
-    OneDnn::Handle desc =
-        d->convolution(algorithm, layout(x, tag), layout(w, OneDnn::kAny), layout(y, tag),
-                       {s.stride_h, s.stride_w}, {0, 0}, pads, pads);
+    OneDnn::Handle desc = d->convolution(algorithm, layout(x, tag), layout(w, OneDnn::kAny), layout(y, tag),
+                                         {s.stride_h, s.stride_w}, {0, 0}, pads, pads);
     if (!desc) continue;
-    out.push_back({kNames[algorithm - 1],
-                   d->run(desc, {{OneDnn::kSource, d->random(d->wanted(desc, OneDnn::kSourceLayout), layout(x, OneDnn::kNchw))},
-                                 {OneDnn::kWeights, d->random(d->wanted(desc, OneDnn::kWeightsLayout), layout(w, OneDnn::kOihw))},
-                                 {OneDnn::kDestination, d->empty(d->wanted(desc, OneDnn::kDestinationLayout))}})});
+    out.push_back(
+        {kNames[algorithm - 1],
+         d->run(desc, {{OneDnn::kSource,
+                        d->random(d->wanted(desc, OneDnn::kSourceLayout), layout(x, OneDnn::kNchw))},
+                       {OneDnn::kWeights,
+                        d->random(d->wanted(desc, OneDnn::kWeightsLayout), layout(w, OneDnn::kOihw))},
+                       {OneDnn::kDestination, d->empty(d->wanted(desc, OneDnn::kDestinationLayout))}})});
   }
   return out;
 }
@@ -139,7 +141,8 @@ void add_layer(const Layer& l, int64_t batch, std::vector<Case>& cases) {
   const Type x(f, {{"batch", batch}, {"in", s.in}, {"height", s.h}, {"width", s.w}}),
       w(f, {{"out", s.out}, {"in", s.in}, {"kh", s.kh}, {"kw", s.kw}}),
       y(f, {{"batch", batch}, {"out", s.out}, {"out_h", s.out_h}, {"out_w", s.out_w}});
-  auto add = [&](const char* name, const ir::OpDef& op, const Attrs& attrs, const std::vector<Operand>& operands) {
+  auto add = [&](const char* name, const ir::OpDef& op, const Attrs& attrs,
+                 const std::vector<Operand>& operands) {
     Case c;
     c.name = name;
     c.shape = text_of(l, batch);
@@ -148,16 +151,18 @@ void add_layer(const Layer& l, int64_t batch, std::vector<Case>& cases) {
     cases.push_back(std::move(c));
   };
   add("conv2d", ops::kConv2d, Attrs::of(a), {{x}, {w}});
-  add("conv2d_input_grad", ops::kConv2dInputGrad, Attrs::of(ops::Conv2dGradAttrs{a, "height", "width", s.h, s.w, f}),
-      {{y}, {w}});
-  add("conv2d_weight_grad", ops::kConv2dWeightGrad, Attrs::of(ops::Conv2dGradAttrs{a, "kh", "kw", s.kh, s.kw, f}),
-      {{x}, {y}});
+  add("conv2d_input_grad", ops::kConv2dInputGrad,
+      Attrs::of(ops::Conv2dGradAttrs{a, "height", "width", s.h, s.w, f}), {{y}, {w}});
+  add("conv2d_weight_grad", ops::kConv2dWeightGrad,
+      Attrs::of(ops::Conv2dGradAttrs{a, "kh", "kw", s.kh, s.kw, f}), {{x}, {y}});
 }
 
 void add_lstm(int64_t seq, int64_t batch, int64_t in, int64_t hidden, std::vector<Case>& cases) {
   auto type = [](const ir::Dims& dims) { return Type(DType::f32, dims); };
-  const Type x = type({{"seq", seq}, {"batch", batch}, {"in", in}}), w = type({{"gate", 4}, {"hidden", hidden}, {"in", in}}),
-             u = type({{"gate", 4}, {"hidden", hidden}, {"past", hidden}}), bias = type({{"gate", 4}, {"hidden", hidden}}),
+  const Type x = type({{"seq", seq}, {"batch", batch}, {"in", in}}),
+             w = type({{"gate", 4}, {"hidden", hidden}, {"in", in}}),
+             u = type({{"gate", 4}, {"hidden", hidden}, {"past", hidden}}),
+             bias = type({{"gate", 4}, {"hidden", hidden}}),
              state = type({{"state", 2}, {"batch", batch}, {"hidden", hidden}}),
              h = type({{"seq", seq}, {"batch", batch}, {"hidden", hidden}}),
              gates = type({{"seq", seq}, {"batch", batch}, {"gate", 4}, {"hidden", hidden}});
@@ -191,9 +196,11 @@ void add_images(int64_t batch, int64_t channels, int64_t size, std::vector<Case>
   pool.out_h = "out_h", pool.out_w = "out_w";
   const int64_t half = (size - 1) / 2 + 1;
   const DType f = DType::f32;
-  const Type x(f, {{"batch", batch}, {"channels", channels}, {"height", size}, {"width", size}}), row(f, {{"channels", channels}}),
+  const Type x(f, {{"batch", batch}, {"channels", channels}, {"height", size}, {"width", size}}),
+      row(f, {{"channels", channels}}),
       y(f, {{"batch", batch}, {"channels", channels}, {"out_h", half}, {"out_w", half}});
-  auto add = [&](const char* name, const ir::OpDef& op, const Attrs& attrs, const std::vector<Operand>& operands) {
+  auto add = [&](const char* name, const ir::OpDef& op, const Attrs& attrs,
+                 const std::vector<Operand>& operands) {
     Case c;
     c.name = name;
     c.shape = std::to_string(batch) + "x" + std::to_string(channels) + "x" + std::to_string(size);

@@ -1,6 +1,7 @@
 #include "decode/packed_weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
@@ -22,7 +23,18 @@ int64_t published_row(const PanelTable& t) {
 // Rows of f32 as the table's published bytes.
 void encode(const PanelTable& t, const ir::Format& format, const float* rows, int64_t count, std::byte* out) {
   const int64_t n = count * t.k;
-  if (t.blocks)
+  if (t.format == kernels::cpu::BlockFormat::kI8 && t.blocks) {
+    for (int64_t r = 0; r < count; ++r) {  // 127 levels each side of zero
+      const float* x = rows + r * t.k;
+      float most = 0;
+      for (int64_t j = 0; j < t.k; ++j) most = std::max(most, std::abs(x[j]));
+      const float scale = most / 127.0f, inverse = most > 0 ? 127.0f / most : 0.0f;
+      std::byte* to = out + r * (4 + t.k);
+      std::memcpy(to, &scale, 4);
+      for (int64_t j = 0; j < t.k; ++j)
+        to[4 + j] = static_cast<std::byte>(static_cast<int8_t>(std::nearbyintf(x[j] * inverse)));
+    }
+  } else if (t.blocks)
     quant::find_codec(format.base)->quantize(rows, out, n);
   else if (t.dtype == DType::f32)
     std::memcpy(out, rows, static_cast<size_t>(n) * 4);

@@ -23,6 +23,7 @@ std::vector<Format> make_formats() {
   };
   std::vector<Format> all;
   for (const Block& b : kBlocks) all.push_back({b.name, b.block, b.bytes, 0, b.name});
+  for (int panel = 1; panel <= 4; ++panel) all.push_back({"i8_p" + std::to_string(panel), 4, 4, panel, "i8"});
   for (int panel = 1; panel <= 4; ++panel) {
     const std::string suffix = "p" + std::to_string(panel);
     all.push_back({suffix, 1, 0, panel, ""});
@@ -65,6 +66,7 @@ int64_t Type::bytes() const {
   int64_t rows = 1, k = 1;
   for (int i = 0; i < rank(); ++i) (i < rank() - f->panel ? rows : k) *= dims[i].size;
   const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
+  if (f->base == "i8") return panels * (64 + kPanelRows * k);
   if (!f->base.empty()) return panels * ((kPanelRows * (k / f->block) * f->bytes + 63) / 64 * 64);
   return panels * kPanelRows * (dtype == DType::f32 ? k * 4 : (k + 1) / 2 * 4);
 }

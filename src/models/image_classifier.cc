@@ -37,7 +37,8 @@ ValueId state_of(Builder& b, const std::string& state) {
 
 // A new running value: (1 - momentum) old + momentum new.
 void keep_running(Builder& b, const std::string& state, ValueId value) {
-  b.update(state, ops::add(b, ops::affine(b, state_of(b, state), 1 - kMomentum), ops::affine(b, value, kMomentum)));
+  b.update(state,
+           ops::add(b, ops::affine(b, state_of(b, state), 1 - kMomentum), ops::affine(b, value, kMomentum)));
 }
 
 ValueId block(Builder& b, const ImageClassifier& config, int i, ValueId x, bool train) {
@@ -48,9 +49,9 @@ ValueId block(Builder& b, const ImageClassifier& config, int i, ValueId x, bool 
   ops::Conv2dAttrs conv;
   conv.pad_top = conv.pad_bottom = conv.pad_left = conv.pad_right = 1;
   conv.out_h = high, conv.out_w = wide;
-  conv.algorithm = ops::choose_conv2d({in.dims[0].size, in.dims[1].size, width_of(config, i), 3, 3,
-                                       in.dims[2].size, in.dims[3].size},
-                                      conv, false);
+  conv.algorithm = ops::choose_conv2d(
+      {in.dims[0].size, in.dims[1].size, width_of(config, i), 3, 3, in.dims[2].size, in.dims[3].size}, conv,
+      false);
   x = ops::conv2d(b, x, state_of(b, name(i, "conv.weight")), conv);
   const ValueId gamma = state_of(b, name(i, "norm.weight")), beta = state_of(b, name(i, "norm.bias"));
   const std::string mean = name(i, "norm.running_mean"), variance = name(i, "norm.running_var");
@@ -60,7 +61,8 @@ ValueId block(Builder& b, const ImageClassifier& config, int i, ValueId x, bool 
     keep_running(b, mean, r.mean);
     keep_running(b, variance, ops::affine(b, ops::reciprocal(b, ops::square(b, r.rstd)), 1, -kEps));
   } else {
-    x = ops::batch_norm_inference(b, x, gamma, beta, state_of(b, mean), state_of(b, variance), channels, kEps);
+    x = ops::batch_norm_inference(b, x, gamma, beta, state_of(b, mean), state_of(b, variance), channels,
+                                  kEps);
   }
   ops::Pool2dAttrs pool;
   pool.out_h = high + "_half", pool.out_w = wide + "_half";
@@ -128,7 +130,8 @@ std::vector<Parameter> running_statistics(const ImageClassifier& config) {
   for (int i = 1; i <= kBlocks; ++i) {
     const int64_t n = width_of(config, i);
     const ir::Dims dims = {{maps(i), n}};
-    list.push_back(parameter(name(i, "norm.running_mean"), DType::f32, dims, {n}, {Init::Kind::kZeros}, true));
+    list.push_back(
+        parameter(name(i, "norm.running_mean"), DType::f32, dims, {n}, {Init::Kind::kZeros}, true));
     list.push_back(parameter(name(i, "norm.running_var"), DType::f32, dims, {n}, {Init::Kind::kOnes}, true));
   }
   return list;

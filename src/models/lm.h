@@ -24,11 +24,11 @@ struct Init {
 
 // One state of Role::kParameter, and the part of a checkpoint tensor that it is.
 struct Parameter {
-  std::string name;            // the state's name
-  ir::Type type;               // named axes, row-major as stored, or in panels (in_panels)
-  ir::Type stored;             // dense, axes in the checkpoint's order
-  AxisList inputs;             // the axes a matrix product sums over; empty: it is no matrix product's weights
-  std::string tensor;          // the checkpoint's name for the tensor it is (part of)
+  std::string name;    // the state's name
+  ir::Type type;       // named axes, row-major as stored, or in panels (in_panels)
+  ir::Type stored;     // dense, axes in the checkpoint's order
+  AxisList inputs;     // the axes a matrix product sums over; empty: it is no matrix product's weights
+  std::string tensor;  // the checkpoint's name for the tensor it is (part of)
   std::vector<int64_t> shape;  // the checkpoint tensor's whole shape
   // The tensor is cut along its last dimension into parts; this one starts at `offset` (GPT-2's joined q, k,
   // v).
@@ -43,8 +43,8 @@ struct Parameter {
 std::vector<Parameter> parameters(const io::ModelConfig& config, DType dtype, DType norms);
 
 // The same list with weights of matrix products in panels (ir/type.h): what they are multiplied from fastest,
-// for serving. `format` names a parameter's block format, or is empty for dense panels of its dtype; rows that
-// do not fill blocks fall back to q8_0, and to dense panels if they do not fill those either.
+// for serving. `format` names a parameter's block format, or is empty for dense panels of its dtype; rows
+// that do not fill blocks fall back to q8_0, and to dense panels if they do not fill those either.
 std::vector<Parameter> in_panels(std::vector<Parameter> list, FunctionRef<Symbol(const Parameter&)> format);
 
 // Tensor names in a checkpoint that carry no weights of ours (causal-mask buffers, cached rope tables, a tied
@@ -71,7 +71,8 @@ struct ServeShape {
 // rows [rows?]: which tokens' logits are wanted. Output: logits f32[rows?, vocab]. States: parameters and
 // "cache.<layer>.{k,v}".
 ir::Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape);
-// With parameters as given (in_panels), which must be those of parameters(config, shape.dtype, f32) otherwise.
+// With parameters as given (in_panels), which must be those of parameters(config, shape.dtype, f32)
+// otherwise.
 ir::Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape,
                       const std::vector<Parameter>& parameters);
 

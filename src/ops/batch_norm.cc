@@ -252,8 +252,8 @@ BatchNormResult batch_norm(Builder& b, ValueId x, ValueId gamma, ValueId beta, S
   Values r = b.emit(kBatchNorm, Attrs::of(BatchNormAttrs{axis, eps}), Values{x, gamma, beta});
   return {r[0], r[1], r[2]};
 }
-ValueId batch_norm_inference(Builder& b, ValueId x, ValueId gamma, ValueId beta, ValueId mean, ValueId variance,
-                             Symbol axis, double eps) {
+ValueId batch_norm_inference(Builder& b, ValueId x, ValueId gamma, ValueId beta, ValueId mean,
+                             ValueId variance, Symbol axis, double eps) {
   return b.emit1(kBatchNormInference, Attrs::of(BatchNormAttrs{axis, eps}), {x, gamma, beta, mean, variance});
 }
 BatchNormGradResult batch_norm_grad(Builder& b, ValueId x, ValueId gamma, ValueId mean, ValueId rstd,

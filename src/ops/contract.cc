@@ -74,12 +74,17 @@ AxisList axes_of(const Type& t) {
 }
 
 // d(x) = contract(d(result), y): an axis of x is in the result, or shared and contracted, so in y.
+// Products of bf16 have bf16 gradients flowing back through them, whatever they are summed into: the
+// gradient of f32 logits would otherwise force two of the widest products of a model into f32.
 void gradient(GradContext& g) {
+  ValueId dy = g.dresults[0];
+  if (g.op.operands[0].dtype == DType::bf16 && g.op.operands[1].dtype == DType::bf16 &&
+      g.b.type(dy).dtype == DType::f32)
+    dy = cast(g.b, dy, DType::bf16);
   for (int i = 0; i < 2; ++i) {
     if (!g.wants(i)) continue;
     const Type& t = g.op.operands[static_cast<size_t>(i)];
-    g.set(i,
-          contract(g.b, g.dresults[0], g.operands[static_cast<size_t>(1 - i)], axes_of(t), g.grad_dtype(i)));
+    g.set(i, contract(g.b, dy, g.operands[static_cast<size_t>(1 - i)], axes_of(t), g.grad_dtype(i)));
   }
 }
 

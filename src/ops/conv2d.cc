@@ -41,7 +41,8 @@ int64_t out_width(const OpView& view, const Conv2dAttrs& a, int64_t in, int64_t 
 
 void check_algorithm(const OpView& view, const Conv2dAttrs& a) {
   bool known = false;
-  for (const char* name : {"implicit", "explicit", "winograd2", "winograd4"}) known |= a.algorithm == Symbol(name);
+  for (const char* name : {"implicit", "explicit", "winograd2", "winograd4"})
+    known |= a.algorithm == Symbol(name);
   ir::expect(view, known, "algorithm must be implicit, explicit, winograd2 or winograd4");
 }
 

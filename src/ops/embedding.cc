@@ -21,7 +21,8 @@ namespace {
 void infer_embedding(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 2);
   const ir::Format* format = ir::find_format(view.operands[0].format);
-  if (format && format->panel && is_float(view.operands[0].dtype)) {  // a table that is also the head's weights
+  if (format && format->panel &&
+      is_float(view.operands[0].dtype)) {  // a table that is also the head's weights
     const std::string why = ir::format_problem(view.operands[0]);
     ir::expect(view, why.empty(), why.c_str());
     ir::expect(view, format->panel == view.operands[0].rank() - 1, "expected one row of a panel for an id");

@@ -33,23 +33,32 @@ Layer layer_of(const OpView& view) {
   const Dim seq = x.dims[0], batch = x.dims[1], in = x.dims[2], gate = w.dims[0], hidden = w.dims[1];
   ir::expect(view, w.dtype == x.dtype && u.dtype == x.dtype, "the dtypes differ");
   ir::expect(view, gate.size == 4 && seq.size > 0, "expected four gates and at least one step");
-  ir::expect(view, w.dims[2] == in && u.dims[0] == gate && u.dims[1] == hidden, "x, w and u do not fit together");
+  ir::expect(view, w.dims[2] == in && u.dims[0] == gate && u.dims[1] == hidden,
+             "x, w and u do not fit together");
   ir::expect(view, u.dims[2].size == hidden.size, "u's last axis must be as long as hidden");
   for (const Type* t : {&x, &w, &u})
     for (const Dim& d : t->dims) ir::expect(view, !d.live, "no axis may be live");
   for (const Dim& d : {gate, hidden, u.dims[2]})
     ir::expect(view, !x.has(d.axis), "gate, hidden and u's last may not be axes of x");
-  ir::expect(view, !(u.dims[2].axis == gate.axis) && !(u.dims[2].axis == hidden.axis) &&
-                       !(u.dims[2].axis == Symbol("state")) && !(hidden.axis == Symbol("state")) &&
-                       !(batch.axis == Symbol("state")) && !x.has("state") && !w.has("state"),
+  ir::expect(view,
+             !(u.dims[2].axis == gate.axis) && !(u.dims[2].axis == hidden.axis) &&
+                 !(u.dims[2].axis == Symbol("state")) && !(hidden.axis == Symbol("state")) &&
+                 !(batch.axis == Symbol("state")) && !x.has("state") && !w.has("state"),
              "an axis name is used twice");
-  Layer l{x, w, u, Type(x.dtype, {gate, hidden}), Type(x.dtype, {{"state", 2}, batch, hidden}),
-          Type(x.dtype, {seq, batch, hidden}), Type(x.dtype, {seq, batch})};
+  Layer l{x,
+          w,
+          u,
+          Type(x.dtype, {gate, hidden}),
+          Type(x.dtype, {{"state", 2}, batch, hidden}),
+          Type(x.dtype, {seq, batch, hidden}),
+          Type(x.dtype, {seq, batch})};
   append_dim(view, l.gates, gate);
   append_dim(view, l.gates, hidden);
   return l;
 }
-void expect_like(const OpView& view, int operand, const Type& t) { expect_type(view, operand, t.dtype, t.dims); }
+void expect_like(const OpView& view, int operand, const Type& t) {
+  expect_type(view, operand, t.dtype, t.dims);
+}
 
 void infer(const OpView& view, std::vector<Type>& results) {
   ir::expect_operands(view, 5);
@@ -105,7 +114,8 @@ void gradient(GradContext& g) {
   a.has_dgates = g.dresults[3] != ir::kNoValue;
   std::vector<ValueId> x = {g.operands[0], g.operands[1], g.operands[2], g.operands[4],
                             g.results[0],  g.results[2],  g.results[3]};
-  for (int i : {0, 1}) x.push_back(g.dresults[i] != ir::kNoValue ? g.dresults[i] : zeros_like(g.b, g.results[i]));
+  for (int i : {0, 1})
+    x.push_back(g.dresults[i] != ir::kNoValue ? g.dresults[i] : zeros_like(g.b, g.results[i]));
   for (int i : {2, 3})
     if (g.dresults[i] != ir::kNoValue) x.push_back(g.dresults[i]);
   const std::vector<ValueId> d = g.b.emit(kLstmGrad, Attrs::of(a), x);
@@ -126,7 +136,8 @@ struct LstmCase {
 std::vector<LstmCase> cases() {
   std::vector<LstmCase> out;
   auto add = [&](const char* note, int64_t n, int64_t b, int64_t i, int64_t k) {
-    const Dim seq{"seq", n}, batch{"batch", b}, in{"in", i}, hidden{"hidden", k}, gate{"gate", 4}, past{"past", k};
+    const Dim seq{"seq", n}, batch{"batch", b}, in{"in", i}, hidden{"hidden", k}, gate{"gate", 4},
+        past{"past", k};
     auto type = [](std::initializer_list<Dim> dims) { return Type(DType::f32, dims); };
     out.push_back({note, type({seq, batch, in}), type({gate, hidden, in}), type({gate, hidden, past}),
                    type({gate, hidden}), type({{"state", 2}, batch, hidden}), type({seq, batch, hidden}),
@@ -161,7 +172,15 @@ const OpDef kLstmGrad = [] {
                   Attrs::of(LstmGradAttrs{more > 0, more > 0}),
                   // Gates drawn at random do not damp what comes back, so nothing does: tests/kernels has
                   // true ones.
-                  {{c.x}, {c.w}, {c.u, Fill::kZero}, {c.state}, {c.h}, {c.h}, {c.gates, Fill::kPositive}, {c.h}, {c.state}}};
+                  {{c.x},
+                   {c.w},
+                   {c.u, Fill::kZero},
+                   {c.state},
+                   {c.h},
+                   {c.h},
+                   {c.gates, Fill::kPositive},
+                   {c.h},
+                   {c.state}}};
         if (more) e.operands.push_back({c.h}), e.operands.push_back({c.gates});
         out.push_back(e);
       }

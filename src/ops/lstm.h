@@ -17,8 +17,8 @@ struct LstmResult {
   ir::ValueId c;      // like h, and
   ir::ValueId gates;  // [seq, batch, gate=4, hidden]: after sigmoid and tanh; both for the gradient
 };
-// x [seq, batch, in], w [gate=4, hidden, in], u [gate=4, hidden, past] (past as long as hidden), bias [gate=4,
-// hidden], state [state=2, batch, hidden]; axis names are the operands', all of one dtype.
+// x [seq, batch, in], w [gate=4, hidden, in], u [gate=4, hidden, past] (past as long as hidden), bias
+// [gate=4, hidden], state [state=2, batch, hidden]; axis names are the operands', all of one dtype.
 LstmResult lstm(ir::Builder& b, ir::ValueId x, ir::ValueId w, ir::ValueId u, ir::ValueId bias,
                 ir::ValueId state);
 

@@ -23,11 +23,13 @@ constexpr int64_t kPixels = data::kDigitSize * data::kDigitSize;
 // The held-out set is drawn with indices that no training set reaches.
 constexpr int64_t kHeldOut = int64_t{1} << 40;
 
-void draw(uint64_t seed, int64_t first, int64_t count, std::vector<float>& pixels, std::vector<int32_t>& labels) {
+void draw(uint64_t seed, int64_t first, int64_t count, std::vector<float>& pixels,
+          std::vector<int32_t>& labels) {
   pixels.resize(static_cast<size_t>(count * kPixels));
   labels.resize(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i)
-    labels[static_cast<size_t>(i)] = data::draw_digit(seed, first + i, &pixels[static_cast<size_t>(i * kPixels)]);
+    labels[static_cast<size_t>(i)] =
+        data::draw_digit(seed, first + i, &pixels[static_cast<size_t>(i * kPixels)]);
 }
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -50,7 +52,8 @@ DigitsTrainer::DigitsTrainer(const Recipe& recipe, TrainObserver observer, runti
   passes::OptimizerSpec spec;
   spec.beta1 = recipe_.beta1, spec.beta2 = recipe_.beta2, spec.eps = recipe_.eps, spec.clip = recipe_.clip;
   spec.groups.clear();
-  for (const models::Parameter& p : parameters) spec.groups.push_back({p.name, 0, p.bias ? 0.0 : recipe_.decay, 1.0});
+  for (const models::Parameter& p : parameters)
+    spec.groups.push_back({p.name, 0, p.bias ? 0.0 : recipe_.decay, 1.0});
   RanksOptions options;
   options.threads = static_cast<int>(recipe_.threads);
   options.trace = trace;
@@ -87,7 +90,8 @@ StepResult DigitsTrainer::step() {
   for (int64_t i = 0; i < config_.batch; ++i) {
     const auto at = static_cast<size_t>(
         rng.below(static_cast<uint64_t>(step_ * config_.batch + i), static_cast<uint64_t>(recipe_.pictures)));
-    std::memcpy(&images_[static_cast<size_t>(i * kPixels)], &pictures_[at * kPixels], kPixels * sizeof(float));
+    std::memcpy(&images_[static_cast<size_t>(i * kPixels)], &pictures_[at * kPixels],
+                kPixels * sizeof(float));
     labels_[static_cast<size_t>(i)] = picture_labels_[at];
   }
   lr_input_ = static_cast<float>(recipe_.learning_rate(step_));
@@ -138,8 +142,11 @@ void DigitsTrainer::write_model(const Score& score) {
     writer.write(t.name, values.data(), t.bytes());
   }
   writer.finish();
-  const ordered_json summary = {{"task", "digits"}, {"steps", step_}, {"held_out", recipe_.held_out},
-                                {"loss", score.loss}, {"accuracy", score.accuracy}};
+  const ordered_json summary = {{"task", "digits"},
+                                {"steps", step_},
+                                {"held_out", recipe_.held_out},
+                                {"loss", score.loss},
+                                {"accuracy", score.accuracy}};
   io::atomic_write(io::join_path(recipe_.folder, "accuracy.json"), summary.dump(2) + "\n");
 }
 
@@ -153,10 +160,12 @@ bool DigitsTrainer::run(const std::atomic<bool>& stop) {
   };
   auto score_now = [&] {
     const Score s = evaluate();
-    metrics += ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", s.loss}, {"accuracy", s.accuracy}}.dump() + "\n";
+    metrics +=
+        ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", s.loss}, {"accuracy", s.accuracy}}.dump() +
+        "\n";
     char text[96];
-    std::snprintf(text, sizeof text, "step %lld: held-out loss %.4f, accuracy %.2f %%", static_cast<long long>(step_),
-                  s.loss, 100 * s.accuracy);
+    std::snprintf(text, sizeof text, "step %lld: held-out loss %.4f, accuracy %.2f %%",
+                  static_cast<long long>(step_), s.loss, 100 * s.accuracy);
     note(text);
     return s;
   };
@@ -166,13 +175,14 @@ bool DigitsTrainer::run(const std::atomic<bool>& stop) {
     const StepResult r = step();
     seconds += r.seconds;
     if (step_ % recipe_.log_every == 0 || step_ == recipe_.steps)
-      metrics += ordered_json{{"kind", "step"}, {"step", r.step}, {"loss", r.loss}, {"lr", r.lr},
-                              {"grad_norm", r.grad_norm}, {"seconds", seconds}}
+      metrics += ordered_json{{"kind", "step"}, {"step", r.step},           {"loss", r.loss},
+                              {"lr", r.lr},     {"grad_norm", r.grad_norm}, {"seconds", seconds}}
                      .dump() +
                  "\n";
     const double rate = static_cast<double>(step_ * config_.batch) / std::max(seconds, 1e-9);
     if (observer_.step)
-      observer_.step(r, recipe_.steps, rate, static_cast<double>((recipe_.steps - step_) * config_.batch) / rate);
+      observer_.step(r, recipe_.steps, rate,
+                     static_cast<double>((recipe_.steps - step_) * config_.batch) / rate);
     if (recipe_.eval_every > 0 && step_ % recipe_.eval_every == 0 && step_ < recipe_.steps) score_now();
   }
   const Score final_score = score_now();

@@ -20,12 +20,13 @@ using cpu::ConvShape;
 std::vector<float> numbers(int64_t n, uint64_t stream) {
   std::vector<float> out(static_cast<size_t>(n));
   CounterRng rng(5, stream);
-  for (int64_t i = 0; i < n; ++i) out[static_cast<size_t>(i)] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
+  for (int64_t i = 0; i < n; ++i)
+    out[static_cast<size_t>(i)] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
   return out;
 }
 
-ConvShape shape(int64_t batch, int64_t in, int64_t h, int64_t w, int64_t out, int64_t k, int64_t stride, int64_t pad,
-                int64_t dilation = 1) {
+ConvShape shape(int64_t batch, int64_t in, int64_t h, int64_t w, int64_t out, int64_t k, int64_t stride,
+                int64_t pad, int64_t dilation = 1) {
   ConvShape s{batch, in, h, w, out, k, k, 0, 0, stride, stride, dilation, dilation, pad, pad};
   s.out_h = (h + 2 * pad - dilation * (k - 1) - 1) / stride + 1;
   s.out_w = (w + 2 * pad - dilation * (k - 1) - 1) / stride + 1;
@@ -78,10 +79,11 @@ struct Calls {
   int64_t (*grad_workspace)(const ConvShape&, int);
   void (*grad)(const ConvShape&, const float*, const float*, float*, std::byte*, ThreadPool&);
 };
-#define HOIST_CALLS(isa, name)                                                                        \
-  Calls {                                                                                             \
-    isa, cpu::name::conv_lanes, cpu::name::conv_packed_bytes, cpu::name::conv_workspace, cpu::name::conv_pack,               \
-        cpu::name::conv_run, cpu::name::conv_weight_grad_workspace, cpu::name::conv_weight_grad       \
+#define HOIST_CALLS(isa, name)                                                            \
+  Calls {                                                                                 \
+    isa, cpu::name::conv_lanes, cpu::name::conv_packed_bytes, cpu::name::conv_workspace,  \
+        cpu::name::conv_pack, cpu::name::conv_run, cpu::name::conv_weight_grad_workspace, \
+        cpu::name::conv_weight_grad                                                       \
   }
 std::vector<Calls> available() {
   std::vector<Calls> out = {HOIST_CALLS(Isa::kPortable, portable)};
@@ -96,8 +98,8 @@ Pages paged(const std::vector<float>& values) {
   if (!values.empty()) std::memcpy(p.data(), values.data(), values.size() * 4);
   return p;
 }
-std::vector<float> run(const Calls& c, const ConvPlan& plan, const std::vector<float>& x, const std::vector<float>& w,
-                       int64_t results, int threads) {
+std::vector<float> run(const Calls& c, const ConvPlan& plan, const std::vector<float>& x,
+                       const std::vector<float>& w, int64_t results, int threads) {
   ThreadPoolOptions options;
   options.threads = threads;
   ThreadPool pool(options);
@@ -132,8 +134,9 @@ TEST(Conv, EveryAlgorithmEqualsTheSums) {
       dw[b] += double{dy[c]} * double{x[a]};
     });
     for (const Calls& c : available()) {
-      SCOPED_TRACE(std::string(isa_name(c.isa)) + " " + std::to_string(s.in) + "x" + std::to_string(s.h) + "x" +
-                   std::to_string(s.w) + " to " + std::to_string(s.out) + ", taps " + std::to_string(s.kh));
+      SCOPED_TRACE(std::string(isa_name(c.isa)) + " " + std::to_string(s.in) + "x" + std::to_string(s.h) +
+                   "x" + std::to_string(s.w) + " to " + std::to_string(s.out) + ", taps " +
+                   std::to_string(s.kh));
       for (ConvPass pass : {ConvPass::kForward, ConvPass::kInputGrad})
         for (ConvAlgorithm a : {ConvAlgorithm::kExplicit, ConvAlgorithm::kImplicit, ConvAlgorithm::kWinograd2,
                                 ConvAlgorithm::kWinograd4}) {
@@ -154,8 +157,8 @@ TEST(Conv, EveryAlgorithmEqualsTheSums) {
         ThreadPool pool(options);
         Pages in = paged(x), d = paged(dy), out(w_count(s) * 4, 4), work(c.grad_workspace(s, threads), 64);
         float* to = reinterpret_cast<float*>(out.data());
-        c.grad(s, reinterpret_cast<const float*>(in.data()), reinterpret_cast<const float*>(d.data()), to, work.data(),
-               pool);
+        c.grad(s, reinterpret_cast<const float*>(in.data()), reinterpret_cast<const float*>(d.data()), to,
+               work.data(), pool);
         EXPECT_LE(error_of(to, dw), 2e-6) << "weight gradient";
         grads[threads == 3].assign(to, to + w_count(s));
       }
@@ -166,10 +169,12 @@ TEST(Conv, EveryAlgorithmEqualsTheSums) {
 
 // An image's bits are the same alone and in a batch.
 TEST(Conv, BatchNeighboursChangeNothing) {
-  for (const ConvShape& s : {shape(5, 20, 9, 10, 40, 3, 1, 1), shape(33, 16, 7, 7, 33, 3, 1, 1), shape(4, 9, 8, 8, 5, 3, 2, 1)}) {
+  for (const ConvShape& s :
+       {shape(5, 20, 9, 10, 40, 3, 1, 1), shape(33, 16, 7, 7, 33, 3, 1, 1), shape(4, 9, 8, 8, 5, 3, 2, 1)}) {
     const auto x = numbers(x_count(s), 1), w = numbers(w_count(s), 2);
     for (const Calls& c : available())
-      for (ConvAlgorithm a : {ConvAlgorithm::kImplicit, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+      for (ConvAlgorithm a :
+           {ConvAlgorithm::kImplicit, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
         if (!conv_supports(s, ConvPass::kForward, a)) continue;
         const auto all = run(c, plan_conv(s, ConvPass::kForward, false, a), x, w, y_count(s), 2);
         ConvShape one = s;
@@ -185,7 +190,8 @@ TEST(Conv, BatchNeighboursChangeNothing) {
 }
 
 // [batch, channels, pixels] <-> [batch, channels / lanes, pixels, lanes].
-std::vector<float> blocked(const std::vector<float>& x, int64_t batch, int64_t channels, int64_t lanes, bool back) {
+std::vector<float> blocked(const std::vector<float>& x, int64_t batch, int64_t channels, int64_t lanes,
+                           bool back) {
   const int64_t up = (channels + lanes - 1) / lanes * lanes;
   const int64_t pixels = static_cast<int64_t>(x.size()) / batch / (back ? up : channels);
   std::vector<float> out(static_cast<size_t>(batch * (back ? channels : up) * pixels));
@@ -193,7 +199,8 @@ std::vector<float> blocked(const std::vector<float>& x, int64_t batch, int64_t c
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t p = 0; p < pixels; ++p) {
         const auto plane = static_cast<size_t>((n * channels + c) * pixels + p);
-        const auto block = static_cast<size_t>(((n * up + c / lanes * lanes) * pixels + p * lanes) + c % lanes);
+        const auto block =
+            static_cast<size_t>(((n * up + c / lanes * lanes) * pixels + p * lanes) + c % lanes);
         (back ? out[plane] : out[block]) = back ? x[block] : x[plane];
       }
   return out;
@@ -209,7 +216,8 @@ TEST(Conv, BlockedImagesGiveTheSame) {
     });
     for (const Calls& c : available())
       for (bool forward : {true, false})
-        for (ConvAlgorithm a : {ConvAlgorithm::kImplicit, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+        for (ConvAlgorithm a :
+             {ConvAlgorithm::kImplicit, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
           const ConvPass pass = forward ? ConvPass::kForward : ConvPass::kInputGrad;
           if (!conv_supports(s, pass, a)) continue;
           ConvPlan plan = plan_conv(s, pass, false, a);
@@ -222,7 +230,8 @@ TEST(Conv, BlockedImagesGiveTheSame) {
           EXPECT_EQ(one, three);
           const auto got = blocked(one, s.batch, out, lanes, true);
           EXPECT_LE(error_of(got.data(), forward ? y : dx), a == ConvAlgorithm::kWinograd4 ? 4e-5 : 4e-6)
-              << isa_name(c.isa) << " " << conv_algorithm_name(a) << " " << s.in << "x" << s.h << " to " << s.out;
+              << isa_name(c.isa) << " " << conv_algorithm_name(a) << " " << s.in << "x" << s.h << " to "
+              << s.out;
         }
   }
 }

@@ -21,13 +21,15 @@ Tensor drawn(const Type& type, uint64_t stream, double scale) {
 }
 
 OpCall forward_call(int64_t seq, int64_t batch, int64_t in, int64_t hidden) {
-  const ir::Dim s{"seq", seq}, b{"batch", batch}, i{"in", in}, h{"hidden", hidden}, g{"gate", 4}, p{"past", hidden};
+  const ir::Dim s{"seq", seq}, b{"batch", batch}, i{"in", in}, h{"hidden", hidden}, g{"gate", 4},
+      p{"past", hidden};
   const DType f = DType::f32;
   const double scale = 1 / std::sqrt(static_cast<double>(hidden));
   return {&ops::kLstm,
           Attrs::of(ir::NoAttrs{}),
-          {drawn(Type(f, {s, b, i}), 1, 1), drawn(Type(f, {g, h, i}), 2, scale), drawn(Type(f, {g, h, p}), 3, scale),
-           drawn(Type(f, {g, h}), 4, 0.5), drawn(Type(f, {{"state", 2}, b, h}), 5, 0.5)}};
+          {drawn(Type(f, {s, b, i}), 1, 1), drawn(Type(f, {g, h, i}), 2, scale),
+           drawn(Type(f, {g, h, p}), 3, scale), drawn(Type(f, {g, h}), 4, 0.5),
+           drawn(Type(f, {{"state", 2}, b, h}), 5, 0.5)}};
 }
 
 std::vector<Tensor> results_of(const OpCall& call, const KernelTable& table, int threads) {
@@ -55,7 +57,8 @@ void expect_same(const std::vector<Tensor>& a, const std::vector<Tensor>& b, con
 }
 
 TEST(Lstm, EveryInstructionSetEqualsTheReference) {
-  for (auto [seq, batch, in, hidden] : {std::array<int64_t, 4>{7, 5, 9, 33}, {3, 31, 20, 64}, {20, 2, 3, 7}, {1, 1, 1, 1}}) {
+  for (auto [seq, batch, in, hidden] :
+       {std::array<int64_t, 4>{7, 5, 9, 33}, {3, 31, 20, 64}, {20, 2, 3, 7}, {1, 1, 1, 1}}) {
     const OpCall forward = forward_call(seq, batch, in, hidden);
     const std::vector<Tensor> saved = results_of(forward, ref_table(), 1);
     for (bool more : {false, true}) {
@@ -64,12 +67,15 @@ TEST(Lstm, EveryInstructionSetEqualsTheReference) {
       for (size_t i : {0, 2, 3}) grad.operands.push_back(saved[i]);
       grad.operands.push_back(drawn(saved[0].type, 6, 1));
       grad.operands.push_back(drawn(saved[1].type, 7, 1));
-      if (more) grad.operands.push_back(drawn(saved[2].type, 8, 1)), grad.operands.push_back(drawn(saved[3].type, 9, 1));
+      if (more)
+        grad.operands.push_back(drawn(saved[2].type, 8, 1)),
+            grad.operands.push_back(drawn(saved[3].type, 9, 1));
       const std::vector<Tensor> want = results_of(grad, ref_table(), 1);
       for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
         if (!isa_available(isa)) continue;
         const std::string name(isa_name(isa));
-        const auto one = results_of(forward, cpu_table(isa), 1), three = results_of(forward, cpu_table(isa), 3);
+        const auto one = results_of(forward, cpu_table(isa), 1),
+                   three = results_of(forward, cpu_table(isa), 3);
         expect_close(one, saved, name + " forward");
         expect_same(one, three, name + " forward");
         const auto back = results_of(grad, cpu_table(isa), 1), back3 = results_of(grad, cpu_table(isa), 3);

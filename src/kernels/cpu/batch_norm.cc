@@ -47,7 +47,8 @@ double channel_sum(const Channels& k, int64_t c, Each each) {
   double total = 0;
   for (int64_t o = 0; o < k.outer; ++o) {
     const int64_t base = (o * k.n + c) * k.inner;
-    total += static_cast<double>(sum_over(k.inner, [&](int64_t i, int64_t left) { return each(base + i, left); }));
+    total +=
+        static_cast<double>(sum_over(k.inner, [&](int64_t i, int64_t left) { return each(base + i, left); }));
   }
   return total;
 }
@@ -97,7 +98,8 @@ void run(const KernelArgs& args) noexcept {
     for_channels(
         args, k,
         [&](int64_t c) {
-          const double mean = channel_sum(k, c, [&](int64_t i, int64_t left) { return load_tail(x + i, left); }) / n;
+          const double mean =
+              channel_sum(k, c, [&](int64_t i, int64_t left) { return load_tail(x + i, left); }) / n;
           const F m = set(static_cast<float>(mean));
           const double squares = channel_sum(k, c, [&](int64_t i, int64_t left) {
             F d = load_tail(x + i, left) - m;
@@ -106,7 +108,8 @@ void run(const KernelArgs& args) noexcept {
           });
           means[c] = static_cast<float>(mean);
           rstds[c] = static_cast<float>(1.0 / std::sqrt(squares / n + eps));
-          const F g = set(rstds[c]) * load_n(gamma + c, 1), scale = set(sum(g)), shift = set(sum(load_n(beta + c, 1)));
+          const F g = set(rstds[c]) * load_n(gamma + c, 1), scale = set(sum(g)),
+                  shift = set(sum(load_n(beta + c, 1)));
           over_channel(k, c, [&](int64_t i, int64_t left) {
             store_tail(y + i, fma(load_tail(x + i, left) - m, scale, shift), left);
           });
@@ -168,9 +171,8 @@ void run_grad(const KernelArgs& args) noexcept {
         [&](int64_t c, int64_t left) {
           const F m = load_tail(means + c, left), r = load_tail(rstds + c, left);
           const F level = feature_sum(k, c, [&](int64_t i) { return load_tail(dy + i, left); });
-          const F along = feature_sum(k, c, [&](int64_t i) {
-            return load_tail(dy + i, left) * ((load_tail(x + i, left) - m) * r);
-          });
+          const F along = feature_sum(
+              k, c, [&](int64_t i) { return load_tail(dy + i, left) * ((load_tail(x + i, left) - m) * r); });
           store_tail(dgamma + c, along, left);
           store_tail(dbeta + c, level, left);
           const F g = load_tail(gamma + c, left) * r, shift = level * share, pull = along * share * r;
@@ -198,13 +200,15 @@ void run_inference(const KernelArgs& args) noexcept {
     for_channels(
         args, k,
         [&](int64_t c) {
-          const F scale = set(sum(keep_n(scale_of(c, 1), 1))), m = set(means[c]), shift = set(sum(load_n(beta + c, 1)));
+          const F scale = set(sum(keep_n(scale_of(c, 1), 1))), m = set(means[c]),
+                  shift = set(sum(load_n(beta + c, 1)));
           over_channel(k, c, [&](int64_t i, int64_t left) {
             store_tail(y + i, fma(load_tail(x + i, left) - m, scale, shift), left);
           });
         },
         [&](int64_t c, int64_t left) {
-          const F scale = scale_of(c, left), m = load_tail(means + c, left), shift = load_tail(beta + c, left);
+          const F scale = scale_of(c, left), m = load_tail(means + c, left),
+                  shift = load_tail(beta + c, left);
           for (int64_t o = 0; o < k.outer; ++o)
             store_tail(y + o * k.n + c, fma(load_tail(x + o * k.n + c, left) - m, scale, shift), left);
         });

@@ -31,6 +31,9 @@ bool panels_supports(const ir::OpView& v) {
   const ir::Format* f = ir::find_format(y.format);
   if (x.dtype == DType::f64 || !x.format.empty() || !f || !f->panel) return false;
   const int rows = y.rank() - f->panel;
+  int64_t k = 1;
+  for (int i = rows; i < y.rank(); ++i) k *= y.dims[i].size;
+  if (f->base == "i8" && k > kLongestI8) return false;
   for (int i = 0; i < rows; ++i)
     if (out.rank() < rows || !(out.dims[out.rank() - rows + i].axis == y.dims[i].axis)) return false;
   return true;
@@ -128,26 +131,26 @@ namespace hoist::kernels::cpu::HOIST_ISA {
 
 void add_contract(KernelList& list) {
   static const Kernel kernels[] = {
-      {"contract", HOIST_ISA_NAME, contract_supports,
-       [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
-       contract_prepare, contract_workspace},
+    {"contract", HOIST_ISA_NAME, contract_supports,
+     [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
+     contract_prepare, contract_workspace},
 #if !HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX512DOT  // AVX-512 without VNNI: the AVX2 kernel
-      {"contract", HOIST_ISA_NAME, panels_supports,
-       [](const KernelArgs& args) noexcept {
-         if (args.prepared.as<ContractPlan>().weights == ContractPlan::Weights::kBlocks)
-           block_gemm(contract_blocks(args), args.workspace, args.pool);
-         else
-           gemm(contract_gemm(args), args.workspace, args.pool);
-       },
-       contract_prepare, contract_workspace},
+    {"contract", HOIST_ISA_NAME, panels_supports,
+     [](const KernelArgs& args) noexcept {
+       if (args.prepared.as<ContractPlan>().weights == ContractPlan::Weights::kBlocks)
+         block_gemm(contract_blocks(args), args.workspace, args.pool);
+       else
+         gemm(contract_gemm(args), args.workspace, args.pool);
+     },
+     contract_prepare, contract_workspace},
 #else
-      {"contract", HOIST_ISA_NAME,
-       [](const ir::OpView& v) {
-         const ir::Format* f = ir::find_format(v.operands[1].format);
-         return f && f->base.empty() && panels_supports(v);
-       },
-       [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
-       contract_prepare, contract_workspace},
+    {"contract", HOIST_ISA_NAME,
+     [](const ir::OpView& v) {
+       const ir::Format* f = ir::find_format(v.operands[1].format);
+       return f && f->base.empty() && panels_supports(v);
+     },
+     [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
+     contract_prepare, contract_workspace},
 #endif
   };
   for (const Kernel& k : kernels) list.push_back(&k);

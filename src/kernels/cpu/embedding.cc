@@ -97,10 +97,10 @@ void grad(const KernelArgs& args) noexcept {
 }  // namespace
 
 void add_embedding(KernelList& list) {
-  static const Kernel kernels[] = {{"embedding", HOIST_ISA_NAME, supports, embed},
-                                   {"embedding", HOIST_ISA_NAME, panels_supports, embed_panels,
-                                    panels_prepare, panels_workspace},
-                                   {"embedding_grad", HOIST_ISA_NAME, grad_supports, grad}};
+  static const Kernel kernels[] = {
+      {"embedding", HOIST_ISA_NAME, supports, embed},
+      {"embedding", HOIST_ISA_NAME, panels_supports, embed_panels, panels_prepare, panels_workspace},
+      {"embedding_grad", HOIST_ISA_NAME, grad_supports, grad}};
   for (const Kernel& k : kernels) list.push_back(&k);
 }
 

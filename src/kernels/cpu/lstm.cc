@@ -85,8 +85,8 @@ void block_rows(const float* rows, int64_t batch, int64_t columns, float* dst) {
 }
 
 // out[r][0 .. 2W) (+)= blocked rows [first, first + n) times a panel of `depth` (a multiple of W).
-void multiply_rows(const float* blocked, int64_t batch, int64_t first, int64_t n, int64_t depth, const float* panel,
-                   float* out, int64_t out_step, bool add) {
+void multiply_rows(const float* blocked, int64_t batch, int64_t first, int64_t n, int64_t depth,
+                   const float* panel, float* out, int64_t out_step, bool add) {
   static constexpr auto kLanes = [] {
     struct Taps {
       int64_t at[W];
@@ -116,7 +116,8 @@ int64_t forward_workspace(const ir::OpView& v, int threads) {
          threads * 4 * kPanelRows * 2 * kPanel;
 }
 
-// u [4, hidden, past] -> [hidden / W][past up to W][i f | past ... g o]: two panels per block of hidden units.
+// u [4, hidden, past] -> [hidden / W][past up to W][i f | past ... g o]: two panels per block of hidden
+// units.
 void pack_forward(const LstmSizes& s, const float* u, float* packed, ThreadPool& pool) {
   const int64_t depth = up(s.hidden, W);
   pool.parallel_for(blocks_of(s), grain_for(4 * W * depth), [&](int64_t begin, int64_t end, int) {
@@ -140,8 +141,10 @@ void pack_forward(const LstmSizes& s, const float* u, float* packed, ThreadPool&
 void forward(const KernelArgs& args) noexcept {
   const LstmSizes s(args);
   if (s.batch == 0 || s.hidden == 0) return;
-  const float *x = args.in<float>(0), *w = args.in<float>(1), *bias = args.in<float>(3), *state = args.in<float>(4);
-  float *h = args.out<float>(0), *last = args.out<float>(1), *c = args.out<float>(2), *gates = args.out<float>(3);
+  const float *x = args.in<float>(0), *w = args.in<float>(1), *bias = args.in<float>(3),
+              *state = args.in<float>(4);
+  float *h = args.out<float>(0), *last = args.out<float>(1), *c = args.out<float>(2),
+        *gates = args.out<float>(3);
   const int64_t depth = up(s.hidden, W), step_floats = s.batch * s.hidden;
   // z of the input goes where the gates will stand.
   gemm(product(s.rows(), s.gates(), s.in, {x, s.in, 1}, {w, s.in, 1}, gates), args.workspace, args.pool);
@@ -155,35 +158,38 @@ void forward(const KernelArgs& args) noexcept {
     const float* from = past + (t & 1) * s.batch * depth;
     float* to = past + (~t & 1) * s.batch * depth;
     const float* c_before = t ? c + (t - 1) * step_floats : state + step_floats;
-    args.pool.parallel_for(blocks_of(s), grain_for(s.batch * depth), [&](int64_t begin, int64_t end, int worker) {
-      float* z = sums + worker * kPanelRows * 2 * kPanel;
-      for (int64_t j = begin; j < end; ++j) {
-        const int64_t at = j * W, left = s.hidden - at;
-        for (int64_t p = 0; p < pieces; ++p) {
-          const int64_t first = p * s.batch / pieces, n = (p + 1) * s.batch / pieces - first;
-          for (int64_t pair = 0; pair < 2; ++pair)
-            multiply_rows(from, s.batch, first, n, depth, packed + (2 * j + pair) * depth * kPanel,
-                          z + pair * kPanel, 2 * kPanel, false);
-          for (int64_t r = 0; r < n; ++r) {
-            const int64_t row = t * s.batch + first + r, unit = (first + r) * s.hidden + at;
-            float* g = gates + row * s.gates() + at;
-            auto sum_of = [&](int64_t k) {
-              return load(z + r * 2 * kPanel + k * W) +
-                     (load_tail(g + k * s.hidden, left) + load_tail(bias + k * s.hidden + at, left));
-            };
-            const F i = vsigmoid(sum_of(0)), f = vsigmoid(sum_of(1)), u = vtanh(sum_of(2)), o = vsigmoid(sum_of(3));
-            const F cell = fma(f, load_tail(c_before + unit, left), i * u), out = o * vtanh(cell);
-            store_tail(g, i, left);
-            store_tail(g + s.hidden, f, left);
-            store_tail(g + 2 * s.hidden, u, left);
-            store_tail(g + 3 * s.hidden, o, left);
-            store_tail(c + t * step_floats + unit, cell, left);
-            store_tail(h + t * step_floats + unit, out, left);
-            store(to + (j * s.batch + first + r) * W, left < W ? keep_n(out, static_cast<int>(left)) : out);
+    args.pool.parallel_for(
+        blocks_of(s), grain_for(s.batch * depth), [&](int64_t begin, int64_t end, int worker) {
+          float* z = sums + worker * kPanelRows * 2 * kPanel;
+          for (int64_t j = begin; j < end; ++j) {
+            const int64_t at = j * W, left = s.hidden - at;
+            for (int64_t p = 0; p < pieces; ++p) {
+              const int64_t first = p * s.batch / pieces, n = (p + 1) * s.batch / pieces - first;
+              for (int64_t pair = 0; pair < 2; ++pair)
+                multiply_rows(from, s.batch, first, n, depth, packed + (2 * j + pair) * depth * kPanel,
+                              z + pair * kPanel, 2 * kPanel, false);
+              for (int64_t r = 0; r < n; ++r) {
+                const int64_t row = t * s.batch + first + r, unit = (first + r) * s.hidden + at;
+                float* g = gates + row * s.gates() + at;
+                auto sum_of = [&](int64_t k) {
+                  return load(z + r * 2 * kPanel + k * W) +
+                         (load_tail(g + k * s.hidden, left) + load_tail(bias + k * s.hidden + at, left));
+                };
+                const F i = vsigmoid(sum_of(0)), f = vsigmoid(sum_of(1)), u = vtanh(sum_of(2)),
+                        o = vsigmoid(sum_of(3));
+                const F cell = fma(f, load_tail(c_before + unit, left), i * u), out = o * vtanh(cell);
+                store_tail(g, i, left);
+                store_tail(g + s.hidden, f, left);
+                store_tail(g + 2 * s.hidden, u, left);
+                store_tail(g + 3 * s.hidden, o, left);
+                store_tail(c + t * step_floats + unit, cell, left);
+                store_tail(h + t * step_floats + unit, out, left);
+                store(to + (j * s.batch + first + r) * W,
+                      left < W ? keep_n(out, static_cast<int>(left)) : out);
+              }
+            }
           }
-        }
-      }
-    });
+        });
   }
   const int64_t end = (s.seq - 1) * step_floats;
   std::memcpy(last, h + end, static_cast<size_t>(step_floats) * 4);
@@ -215,13 +221,14 @@ void grad(const KernelArgs& args) noexcept {
   const LstmSizes s(args);
   const auto& a = args.attrs.as<ops::LstmGradAttrs>();
   if (s.batch == 0 || s.hidden == 0) return;
-  const float *x = args.in<float>(0), *w = args.in<float>(1), *u = args.in<float>(2), *state = args.in<float>(3),
-              *h = args.in<float>(4), *c = args.in<float>(5), *gates = args.in<float>(6), *dh = args.in<float>(7),
-              *dstate = args.in<float>(8);
+  const float *x = args.in<float>(0), *w = args.in<float>(1), *u = args.in<float>(2),
+              *state = args.in<float>(3), *h = args.in<float>(4), *c = args.in<float>(5),
+              *gates = args.in<float>(6), *dh = args.in<float>(7), *dstate = args.in<float>(8);
   const float* dc_more = a.has_dc ? args.in<float>(9) : nullptr;
   const float* dgates = a.has_dgates ? args.in<float>(9 + a.has_dc) : nullptr;
   const GradWork sizes(s, args.pool.threads());
-  const int64_t depth = up(s.gates(), W), step_floats = s.batch * s.hidden, panels = (s.hidden + kPanel - 1) / kPanel;
+  const int64_t depth = up(s.gates(), W), step_floats = s.batch * s.hidden,
+                panels = (s.hidden + kPanel - 1) / kPanel;
   float* dz = reinterpret_cast<float*>(args.workspace + lstm_gemm_workspace(s, args.pool.threads()));
   float *before = dz + sizes.dz, *blocked = before + sizes.before, *packed = blocked + sizes.blocked,
         *carry = packed + sizes.packed, *tiles = carry + sizes.carry, *sums = tiles + sizes.tiles;
@@ -261,14 +268,17 @@ void grad(const KernelArgs& args) noexcept {
               const int64_t all = t * step_floats + unit, row = t * s.batch + first + r;
               d += load_tail(dh + all, left);
               const float* g = gates + row * s.gates() + at;
-              const F in = load_tail(g, left), f = load_tail(g + s.hidden, left), m = load_tail(g + 2 * s.hidden, left),
-                      o = load_tail(g + 3 * s.hidden, left), tanh_c = vtanh(load_tail(c + all, left)), one = set(1);
+              const F in = load_tail(g, left), f = load_tail(g + s.hidden, left),
+                      m = load_tail(g + 2 * s.hidden, left), o = load_tail(g + 3 * s.hidden, left),
+                      tanh_c = vtanh(load_tail(c + all, left)), one = set(1);
               F dc = load_tail(carry + unit, left) + d * o * (one - tanh_c * tanh_c);
               if (dc_more) dc += load_tail(dc_more + all, left);
-              const F c_before = t ? load_tail(c + all - step_floats, left) : load_tail(state + step_floats + unit, left);
+              const F c_before =
+                  t ? load_tail(c + all - step_floats, left) : load_tail(state + step_floats + unit, left);
               F da[4] = {dc * m, dc * c_before, dc * in, d * tanh_c};
               if (dgates)
-                for (int64_t k = 0; k < 4; ++k) da[k] += load_tail(dgates + row * s.gates() + k * s.hidden + at, left);
+                for (int64_t k = 0; k < 4; ++k)
+                  da[k] += load_tail(dgates + row * s.gates() + k * s.hidden + at, left);
               const F slopes[4] = {in * (one - in), f * (one - f), one - m * m, o * (one - o)};
               for (int64_t k = 0; k < 4; ++k)
                 store_tail(dz + row * s.gates() + k * s.hidden + at, da[k] * slopes[k], left);
@@ -287,15 +297,16 @@ void grad(const KernelArgs& args) noexcept {
   std::memcpy(dstate0 + step_floats, carry, static_cast<size_t>(step_floats) * 4);
   std::memcpy(before, state, static_cast<size_t>(step_floats) * 4);
   std::memcpy(before + step_floats, h, static_cast<size_t>((s.seq - 1) * step_floats) * 4);
-  gemm(product(s.rows(), s.in, s.gates(), {dz, s.gates(), 1}, {w, 1, s.in}, args.out<float>(0)), args.workspace,
-       args.pool);
-  gemm(product(s.gates(), s.in, s.rows(), {dz, 1, s.gates()}, {x, 1, s.in}, args.out<float>(1)), args.workspace,
-       args.pool);
+  gemm(product(s.rows(), s.in, s.gates(), {dz, s.gates(), 1}, {w, 1, s.in}, args.out<float>(0)),
+       args.workspace, args.pool);
+  gemm(product(s.gates(), s.in, s.rows(), {dz, 1, s.gates()}, {x, 1, s.in}, args.out<float>(1)),
+       args.workspace, args.pool);
   gemm(product(s.gates(), s.hidden, s.rows(), {dz, 1, s.gates()}, {before, 1, s.hidden}, args.out<float>(2)),
        args.workspace, args.pool);
   for_row_blocks(args.pool, s.rows(), s.gates(), sums, s.gates(), [&](int64_t i, float* total) {
     for (int64_t j = 0; j < s.gates(); j += W)
-      store_tail(total + j, load_tail(total + j, s.gates() - j) + load_tail(dz + i * s.gates() + j, s.gates() - j),
+      store_tail(total + j,
+                 load_tail(total + j, s.gates() - j) + load_tail(dz + i * s.gates() + j, s.gates() - j),
                  s.gates() - j);
   });
   add_row_blocks(args.pool, s.rows(), s.gates(), sums, s.gates(), args.out<float>(3));

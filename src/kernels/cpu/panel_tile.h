@@ -23,7 +23,8 @@ struct PanelTile {
   int64_t half = 0;  // from a row's first W columns to its other ones; 0: they follow
   int64_t second = 0;
   bool add = false;
-  const float* next = nullptr;  // one line at next + i * next_plane is fetched per plane, for what comes after
+  const float* next =
+      nullptr;  // one line at next + i * next_plane is fetched per plane, for what comes after
   int64_t next_plane = 0;
 };
 using PanelTileFn = void (*)(const PanelTile&);

@@ -26,7 +26,9 @@ int64_t padded_width(const ops::Pool2dAttrs& a, int64_t w, int64_t out_w) {
 }
 template <int kInput, int kOutput>  // operands; -1: the result
 int64_t pool_workspace(const ir::OpView& v, const ops::Pool2dAttrs& a, int threads) {
-  auto of = [&](int i) -> const ir::Type& { return i < 0 ? v.results[0] : v.operands[static_cast<size_t>(i)]; };
+  auto of = [&](int i) -> const ir::Type& {
+    return i < 0 ? v.results[0] : v.operands[static_cast<size_t>(i)];
+  };
   const ir::Type &x = of(kInput), &y = of(kOutput);
   // A padded row, and an output row of places.
   return threads * align64(4 * (padded_width(a, x.dims[3].size, y.dims[3].size) + y.dims[3].size + 16) +
@@ -173,8 +175,8 @@ void winners(const Pool2dAttrs& a, const PoolShape& s, const T* x, int64_t r, fl
           for (int64_t k = 0; k < left; ++k) best[k] = row[t + k * a.stride_w];
           v = load_n(best, static_cast<int>(left));
         }
-        const I column = lane_index() * seti(static_cast<int32_t>(a.stride_w)) +
-                         seti(static_cast<int32_t>(first + t));
+        const I column =
+            lane_index() * seti(static_cast<int32_t>(a.stride_w)) + seti(static_cast<int32_t>(first + t));
         const I inside = (column >= seti(0)) & (column < seti(static_cast<int32_t>(s.w)));
         const I wins = ((I)(v > top) | ((I)(v != v) & (I)(top == top)) | (where < seti(0))) & inside;
         top = wins ? v : top;

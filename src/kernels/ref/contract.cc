@@ -57,8 +57,9 @@ void run_panels(const KernelArgs& args) noexcept {
     dispatch_float(args.results[0].dtype, [&](auto tz) {
       space.each(0, kept, space.start(), [&](const Offsets& row) {
         const int64_t n = row[1] / p.table.k;  // the offset of a dense tensor tells the row
-        if (n != held) cpu::read_panel_row(p.table, args.operands[1].data, n, DType::f32,
-                                           reinterpret_cast<std::byte*>(w), scratch);
+        if (n != held)
+          cpu::read_panel_row(p.table, args.operands[1].data, n, DType::f32, reinterpret_cast<std::byte*>(w),
+                              scratch);
         held = n;
         double sum = 0;
         space.each(kept, space.axes(), row,

@@ -112,7 +112,8 @@ void grad(const KernelArgs& args) noexcept {
         }
         for (int64_t k = 0; k < s.in; ++k) {
           double sum = 0;
-          for (int64_t gj = 0; gj < 4 * s.hidden; ++gj) sum += dz[b * 4 * s.hidden + gj] * get(w[gj * s.in + k]);
+          for (int64_t gj = 0; gj < 4 * s.hidden; ++gj)
+            sum += dz[b * 4 * s.hidden + gj] * get(w[gj * s.in + k]);
           put(args.out<T>(0)[(step * s.batch + b) * s.in + k], sum);
         }
       }

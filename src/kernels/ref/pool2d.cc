@@ -84,10 +84,11 @@ void gather_grad(const KernelArgs& args, const Pool2dAttrs& a, const TensorView&
 
 void max_grad(const KernelArgs& args) noexcept {
   const int64_t width = args.operands[0].dims[3];
-  gather_grad(args, args.attrs.as<Pool2dAttrs>(), args.operands[1],
-              [&](auto t, double* sums, double d, int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t plane) {
-                sums[largest(args.in<decltype(t)>(0) + plane, width, r0, r1, c0, c1)] += d;
-              });
+  gather_grad(
+      args, args.attrs.as<Pool2dAttrs>(), args.operands[1],
+      [&](auto t, double* sums, double d, int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t plane) {
+        sums[largest(args.in<decltype(t)>(0) + plane, width, r0, r1, c0, c1)] += d;
+      });
 }
 
 void average_grad(const KernelArgs& args) noexcept {

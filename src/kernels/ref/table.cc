@@ -13,7 +13,7 @@ const KernelTable& ref_table() {
           ref::paged_kernels(),      ref::reduce_kernels(),        ref::retention_kernels(),
           ref::rms_norm_kernels(),   ref::rope_kernels(),          ref::shape_kernels(),
           ref::softmax_kernels(),    ref::swiglu_kernels(),        ref::triangle_multiply_kernels(),
-          ref::batch_norm_kernels(), ref::lstm_kernels(), ref::pool2d_kernels()})
+          ref::batch_norm_kernels(), ref::lstm_kernels(),          ref::pool2d_kernels()})
       for (const Kernel& k : list) t.kernels.push_back(&k);
     return t;
   }();

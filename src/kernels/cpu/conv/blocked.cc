@@ -1,5 +1,6 @@
-// Implicit GEMM over blocked images (conv.h): the channels of a pixel are lanes already, so a tile reads pixels
-// W floats apart and writes whole vectors, and an image without padding or strides is read where it lies.
+// Implicit GEMM over blocked images (conv.h): the channels of a pixel are lanes already, so a tile reads
+// pixels W floats apart and writes whole vectors, and an image without padding or strides is read where it
+// lies.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -58,8 +59,8 @@ struct Call {
 };
 
 // One panel over one region. `region` is where grid (row, col) reads its first numbers.
-void run_panel(const Call& k, const float* region, const float* panel, float* dst, float* buffer, int64_t channels,
-               int64_t row, int64_t rows, int64_t col, int64_t cols) {
+void run_panel(const Call& k, const float* region, const float* panel, float* dst, float* buffer,
+               int64_t channels, int64_t row, int64_t rows, int64_t col, int64_t cols) {
   const TapConv& t = k.t;
   const int64_t taps = t.taps_h * t.taps_w, blocks = blocks_of(t.in), dst_plane = t.dst_h * t.dst_w * W;
   const int64_t line = (k.direct ? t.src_w : k.g.row_length) * W;
@@ -69,7 +70,8 @@ void run_panel(const Call& k, const float* region, const float* panel, float* ds
   tile.taps = taps * W;
   const int64_t pieces = ceil_div(cols, kPanelRows);
   // Two short rows make one tile where they lie together in the result.
-  const bool pairs = 2 * cols <= kPanelRows && t.cols == cols && t.dst_w == cols && t.place_w == 1 && t.place_h == 1;
+  const bool pairs =
+      2 * cols <= kPanelRows && t.cols == cols && t.dst_w == cols && t.place_w == 1 && t.place_h == 1;
   for (int64_t i = 0; i == 0 || i < blocks; i += k.block) {
     tile.planes = taps ? std::min(k.block, blocks - i) : 0;
     tile.panel = panel + i * taps * W * kPanel;
@@ -79,7 +81,8 @@ void run_panel(const Call& k, const float* region, const float* panel, float* ds
       for (int64_t p = 0; p < pieces; ++p) {
         const int64_t begin = p * cols / pieces, n = two ? 2 * cols : (p + 1) * cols / pieces - begin;
         tile.x = region + i * tile.plane + y * line + begin * W;
-        float* to = dst + (((row + y) * t.place_h + t.first_h) * t.dst_w + (col + begin) * t.place_w + t.first_w) * W;
+        float* to =
+            dst + (((row + y) * t.place_h + t.first_h) * t.dst_w + (col + begin) * t.place_w + t.first_w) * W;
         tile.out = to;
         tile.out_step = t.place_w * W;
         tile.half = dst_plane;
@@ -87,7 +90,8 @@ void run_panel(const Call& k, const float* region, const float* panel, float* ds
           tile.out = buffer;
           tile.out_step = kPanel;
           tile.half = W;
-          for (int64_t r = 0; r < n && tile.add; ++r) store(buffer + r * kPanel, load(to + r * t.place_w * W));
+          for (int64_t r = 0; r < n && tile.add; ++r)
+            store(buffer + r * kPanel, load(to + r * t.place_w * W));
         }
         for (int64_t r = 0; r < n && i == 0; ++r) {  // on their way while the tile is computed
           __builtin_prefetch(tile.out + r * tile.out_step, 1);
@@ -95,7 +99,8 @@ void run_panel(const Call& k, const float* region, const float* panel, float* ds
         }
         tile.second = line;
         panel_tile(static_cast<int>(n), two ? PanelRows::kApartTwoRuns : PanelRows::kApart)(tile);
-        for (int64_t r = 0; r < n && channels <= W; ++r) store(to + r * t.place_w * W, load(buffer + r * kPanel));
+        for (int64_t r = 0; r < n && channels <= W; ++r)
+          store(to + r * t.place_w * W, load(buffer + r * kPanel));
       }
       y += two;
     }
@@ -110,7 +115,9 @@ struct Work {
 int64_t tables_bytes(const ConvShape& s) {
   return align64(8 * (tap_table_size(s) + tap_order_size(s) + s.kh * s.kw * W));
 }
-int64_t scratch_floats(const TapConv& t, const Regions& g) { return copied_floats(t, g) + kPanelRows * kPanel; }
+int64_t scratch_floats(const TapConv& t, const Regions& g) {
+  return copied_floats(t, g) + kPanelRows * kPanel;
+}
 
 void run_part(const TapConv& t, const Regions& g, const TapOrder& o, bool direct, const float* x,
               const float* packed, float* y, const Work& work, ThreadPool& pool) {
@@ -123,7 +130,8 @@ void run_part(const TapConv& t, const Regions& g, const TapOrder& o, bool direct
   const double cost = static_cast<double>(g.rows * g.cols) * static_cast<double>(depth + 1) *
                       static_cast<double>(panels * kPanel) / static_cast<double>(groups);
   const auto grain = static_cast<int64_t>(std::max(1.0, 65536.0 / cost));
-  const int64_t image_in = blocks_of(t.in) * W * t.src_h * t.src_w, image_out = blocks_of(t.out) * W * t.dst_h * t.dst_w;
+  const int64_t image_in = blocks_of(t.in) * W * t.src_h * t.src_w,
+                image_out = blocks_of(t.out) * W * t.dst_h * t.dst_w;
   pool.parallel_for(regions * groups, grain, [&](int64_t begin, int64_t end, int worker) {
     float* region = reinterpret_cast<float*>(work.scratch + worker * work.scratch_bytes);
     float* buffer = region + copied_floats(t, g);
@@ -140,8 +148,8 @@ void run_part(const TapConv& t, const Regions& g, const TapOrder& o, bool direct
         copy_region(t, g, o, image, row, rows, col, cols, region);
       copied = r;
       for (int64_t p = group * panels / groups; p < (group + 1) * panels / groups; ++p)
-        run_panel(call, from, packed + p * depth * kPanel, y + n * image_out + p * kPanel * t.dst_h * t.dst_w, buffer,
-                  t.out - p * kPanel, row, rows, col, cols);
+        run_panel(call, from, packed + p * depth * kPanel, y + n * image_out + p * kPanel * t.dst_h * t.dst_w,
+                  buffer, t.out - p * kPanel, row, rows, col, cols);
     }
   });
 }
@@ -156,7 +164,8 @@ int64_t blocked_packed_floats(const ConvPlan& p) {
 }
 
 void blocked_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool) {
-  int64_t* table = reinterpret_cast<int64_t*>(packed + blocked_packed_floats(p) - 2 * tap_table_size(p.shape));
+  int64_t* table =
+      reinterpret_cast<int64_t*>(packed + blocked_packed_floats(p) - 2 * tap_table_size(p.shape));
   for (int64_t part = 0; part < conv_parts(p); ++part) {
     const TapConv t = tap_conv(p, part, table);
     const int64_t depth = depth_of(t), taps = t.taps_h * t.taps_w;
@@ -184,7 +193,8 @@ int64_t blocked_workspace(const ConvPlan& p, int threads) {
     TapConv t = tap_conv(p, part, table.data());
     flatten(t);
     TapOrder o;
-    scratch = std::max(scratch, scratch_floats(t, cut(t, kPanelRows, panels_of(t), threads, W, order.data(), o)));
+    scratch =
+        std::max(scratch, scratch_floats(t, cut(t, kPanelRows, panels_of(t), threads, W, order.data(), o)));
   }
   return tables_bytes(p.shape) + threads * align64(scratch * 4);
 }

@@ -77,7 +77,8 @@ int64_t conv_lanes() { return W; }
 int64_t conv_packed_bytes(const ConvPlan& p) {
   switch (p.algorithm) {
     case ConvAlgorithm::kExplicit: return 4 * p.shape.out * p.shape.in * p.shape.kh * p.shape.kw;
-    case ConvAlgorithm::kImplicit: return 4 * (p.blocked ? blocked_packed_floats(p) : implicit_packed_floats(p));
+    case ConvAlgorithm::kImplicit:
+      return 4 * (p.blocked ? blocked_packed_floats(p) : implicit_packed_floats(p));
     default: return 4 * winograd_packed_floats(p);
   }
 }
@@ -88,7 +89,8 @@ int64_t conv_workspace(const ConvPlan& p, int threads) {
     case ConvAlgorithm::kExplicit:
       return piece_floats(s) * 4 +
              gemm_workspace(s.out, piece_rows(s) * s.out_w, s.in * s.kh * s.kw, threads);
-    case ConvAlgorithm::kImplicit: return p.blocked ? blocked_workspace(p, threads) : implicit_workspace(p, threads);
+    case ConvAlgorithm::kImplicit:
+      return p.blocked ? blocked_workspace(p, threads) : implicit_workspace(p, threads);
     default: return winograd_workspace(p, threads);
   }
 }
@@ -96,7 +98,9 @@ int64_t conv_workspace(const ConvPlan& p, int threads) {
 void conv_pack(const ConvPlan& p, const float* weights, std::byte* packed, ThreadPool& pool) {
   float* to = reinterpret_cast<float*>(packed);
   switch (p.algorithm) {
-    case ConvAlgorithm::kExplicit: std::memcpy(to, weights, static_cast<size_t>(conv_packed_bytes(p))); return;
+    case ConvAlgorithm::kExplicit:
+      std::memcpy(to, weights, static_cast<size_t>(conv_packed_bytes(p)));
+      return;
     case ConvAlgorithm::kImplicit: return (p.blocked ? blocked_pack : implicit_pack)(p, weights, to, pool);
     default: return winograd_pack(p, weights, to, pool);
   }

@@ -49,19 +49,20 @@ struct ConvPlan {
 bool conv_supports(const ConvShape& shape, ConvPass pass, ConvAlgorithm algorithm);
 // The cheapest by an estimate of cycles; `packed` says that packing the weights costs nothing. `asked` other
 // than kAuto is taken if it is supported.
-ConvPlan plan_conv(const ConvShape& shape, ConvPass pass, bool packed, ConvAlgorithm asked = ConvAlgorithm::kAuto);
+ConvPlan plan_conv(const ConvShape& shape, ConvPass pass, bool packed,
+                   ConvAlgorithm asked = ConvAlgorithm::kAuto);
 
-#define HOIST_CONV_API                                                                                       \
-  int64_t conv_lanes(); /* W */                                                                              \
-  /* Bytes of packed weights, and of the workspace of a run on that many threads. */                         \
-  int64_t conv_packed_bytes(const ConvPlan& plan);                                                           \
-  int64_t conv_workspace(const ConvPlan& plan, int threads);                                                 \
-  void conv_pack(const ConvPlan& plan, const float* weights, std::byte* packed, ThreadPool& pool);           \
-  /* Forward: x -> y. Input gradient: x is dy, y is dx. All buffers 64-byte aligned but x and y. */          \
-  void conv_run(const ConvPlan& plan, const float* x, const std::byte* packed, float* y, std::byte* workspace, \
-                ThreadPool& pool);                                                                           \
-  int64_t conv_weight_grad_workspace(const ConvShape& shape, int threads);                                   \
-  void conv_weight_grad(const ConvShape& shape, const float* x, const float* dy, float* dw,                  \
+#define HOIST_CONV_API                                                                              \
+  int64_t conv_lanes(); /* W */                                                                     \
+  /* Bytes of packed weights, and of the workspace of a run on that many threads. */                \
+  int64_t conv_packed_bytes(const ConvPlan& plan);                                                  \
+  int64_t conv_workspace(const ConvPlan& plan, int threads);                                        \
+  void conv_pack(const ConvPlan& plan, const float* weights, std::byte* packed, ThreadPool& pool);  \
+  /* Forward: x -> y. Input gradient: x is dy, y is dx. All buffers 64-byte aligned but x and y. */ \
+  void conv_run(const ConvPlan& plan, const float* x, const std::byte* packed, float* y,            \
+                std::byte* workspace, ThreadPool& pool);                                            \
+  int64_t conv_weight_grad_workspace(const ConvShape& shape, int threads);                          \
+  void conv_weight_grad(const ConvShape& shape, const float* x, const float* dy, float* dw,         \
                         std::byte* workspace, ThreadPool& pool);
 
 namespace portable {

@@ -19,9 +19,9 @@ constexpr ConvRoles kForwardRoles{0, 1, 2}, kInputGradRoles{2, 1, 0}, kWeightGra
 // size(tensor, dimension) tells the lengths.
 template <class Size>
 ConvShape conv_shape(const ops::Conv2dAttrs& a, ConvRoles r, Size size) {
-  return {size(r.x, 0), size(r.x, 1), size(r.x, 2), size(r.x, 3), size(r.y, 1),   size(r.w, 2),
-          size(r.w, 3), size(r.y, 2), size(r.y, 3), a.stride_h,   a.stride_w,     a.dilation_h,
-          a.dilation_w, a.pad_top,    a.pad_left};
+  return {size(r.x, 0), size(r.x, 1), size(r.x, 2), size(r.x, 3), size(r.y, 1),
+          size(r.w, 2), size(r.w, 3), size(r.y, 2), size(r.y, 3), a.stride_h,
+          a.stride_w,   a.dilation_h, a.dilation_w, a.pad_top,    a.pad_left};
 }
 template <class Attrs>
 const ops::Conv2dAttrs& conv_attrs(const Attrs& a, bool grad) {
@@ -76,16 +76,16 @@ struct Wide {
       if (t.dtype == DType::f32) continue;
       data[i] = reinterpret_cast<float*>(work);
       work += align64(4 * t.elements());
-      if (i < 2) each(args.pool, t, data[i], [](auto* narrow, float* wide, int64_t left) {
-        store_tail(wide, load_tail(narrow, left), left);
-      });
+      if (i < 2)
+        each(args.pool, t, data[i], [](auto* narrow, float* wide, int64_t left) {
+          store_tail(wide, load_tail(narrow, left), left);
+        });
     }
   }
   void finish(const KernelArgs& args) const {
     if (args.results[0].dtype == DType::f32) return;
-    each(args.pool, args.results[0], data[2], [](auto* narrow, float* wide, int64_t left) {
-      store_tail(narrow, load_tail(wide, left), left);
-    });
+    each(args.pool, args.results[0], data[2],
+         [](auto* narrow, float* wide, int64_t left) { store_tail(narrow, load_tail(wide, left), left); });
   }
 
  private:

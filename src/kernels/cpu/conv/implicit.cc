@@ -28,7 +28,8 @@ HOIST_INLINE F even_lanes(F a, F b, std::index_sequence<I...>) {
 
 // One row of a region's copy: n numbers from src[first], src[first + step], ...; zero outside [0, width).
 // Rows are short: no divisions by the usual steps.
-HOIST_INLINE void copy_row(const float* src, int64_t width, int64_t first, int64_t step, int64_t n, float* dst) {
+HOIST_INLINE void copy_row(const float* src, int64_t width, int64_t first, int64_t step, int64_t n,
+                           float* dst) {
   auto steps = [step](int64_t d) { return step == 1 ? d : step == 2 ? (d + 1) >> 1 : ceil_div(d, step); };
   const int64_t skip = first < 0 ? std::min(n, steps(-first)) : 0;
   const int64_t end = first < width ? std::max(skip, std::min(n, steps(width - first))) : skip;
@@ -39,7 +40,8 @@ HOIST_INLINE void copy_row(const float* src, int64_t width, int64_t first, int64
   } else if (step == 2) {
     for (int64_t i = skip; i < end; i += W) {
       const int64_t left = 2 * (end - i) - 1;  // the last vector must not read past the row
-      const F a = load_tail(from + 2 * i, left), b = left > W ? load_tail(from + 2 * i + W, left - W) : set(0);
+      const F a = load_tail(from + 2 * i, left),
+              b = left > W ? load_tail(from + 2 * i + W, left - W) : set(0);
       store_tail(dst + i, even_lanes(a, b, std::make_index_sequence<W>()), end - i);
     }
   } else {
@@ -76,7 +78,8 @@ struct Work {
 };
 // Of any batch: a live one may be cut otherwise than the whole.
 int64_t region_floats(const TapConv& t, const Regions& g) {
-  return round_up(t.in * g.row_slots * g.col_slots * (g.most_rows + g.more_rows) * (g.most_cols + g.more_cols), 16);
+  return round_up(
+      t.in * g.row_slots * g.col_slots * (g.most_rows + g.more_rows) * (g.most_cols + g.more_cols), 16);
 }
 int64_t scratch_floats(const TapConv& t, const Regions& g) {
   const int64_t tiles = g.most_rows * ceil_div(g.most_cols, kPanelRows);
@@ -181,16 +184,16 @@ void run_part(const TapConv& t, const Regions& g, const TapOrder& o, const float
       const int64_t n = r / (g.row_regions * g.col_regions), row = r / g.col_regions % g.row_regions * g.rows,
                     col = r % g.col_regions * g.cols;
       const int64_t rows = std::min(g.rows, t.rows - row), cols = std::min(g.cols, t.cols - col);
-      if (copied != r)
-        copy_region(t, g, o, x + n * t.in * t.src_h * t.src_w, row, rows, col, cols, region);
+      if (copied != r) copy_region(t, g, o, x + n * t.in * t.src_h * t.src_w, row, rows, col, cols, region);
       copied = r;
       // Only where the copy is one run of each plane and the next one lies in reach.
       const float* next = nullptr;
       int64_t lines = 0;
       if (task + 1 < end && (task + 1) / groups != r && t.in <= g.channel_block && t.taps_h) {
         const int64_t q = (task + 1) / groups, first_row = q / g.col_regions % g.row_regions * g.rows;
-        const int64_t from = std::clamp<int64_t>(first_row * t.step_h + o.first_row, 0, t.src_h - 1) * t.src_w +
-                             (g.row_regions == 1 ? q % g.col_regions * g.cols : 0);
+        const int64_t from =
+            std::clamp<int64_t>(first_row * t.step_h + o.first_row, 0, t.src_h - 1) * t.src_w +
+            (g.row_regions == 1 ? q % g.col_regions * g.cols : 0);
         const int64_t count = t.rows == 1 ? g.cols : (g.rows * t.step_h + g.more_rows) * t.src_w;
         next = x + q / (g.row_regions * g.col_regions) * t.in * t.src_h * t.src_w + from;
         lines = ceil_div(std::min(count, t.src_h * t.src_w - from), 16);
@@ -221,11 +224,11 @@ void pack_panel(const TapConv& t, const float* w, int64_t first, float* dst) {
   for (int64_t i = 0; i < t.in; ++i)
     for (int64_t s = 0; s < t.taps_h; ++s)
       for (int64_t u = 0; u < t.taps_w; ++u, dst += kPanel) {
-        const float* src =
-            w + first * t.out_stride + i * t.in_stride + t.s_at[s] * t.s_stride + t.t_at[u];
+        const float* src = w + first * t.out_stride + i * t.in_stride + t.s_at[s] * t.s_stride + t.t_at[u];
         if (t.out_stride == 1) {
           for (int64_t h = 0; h < kPanel; h += W)
-            store(dst + h, load_n(src + std::min(h, count - 1), static_cast<int>(std::clamp<int64_t>(count - h, 0, W))));
+            store(dst + h, load_n(src + std::min(h, count - 1),
+                                  static_cast<int>(std::clamp<int64_t>(count - h, 0, W))));
         } else {
           for (int64_t o = 0; o < count; ++o) dst[o] = src[o * t.out_stride];
           for (int64_t o = count; o < kPanel; ++o) dst[o] = 0;
@@ -252,7 +255,8 @@ int64_t implicit_workspace(const ConvPlan& p, int threads) {
     TapConv t = tap_conv(p, part, table.data());
     flatten(t);
     TapOrder o;
-    scratch = std::max(scratch, scratch_floats(t, cut(t, kPanelRows, panels_of(t), threads, 1, order.data(), o)));
+    scratch =
+        std::max(scratch, scratch_floats(t, cut(t, kPanelRows, panels_of(t), threads, 1, order.data(), o)));
   }
   return align64(8 * static_cast<int64_t>(table.size() + order.size())) + threads * align64(scratch * 4);
 }
@@ -262,9 +266,11 @@ void implicit_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool&
   for (int64_t part = 0; part < conv_parts(p); ++part) {
     TapConv t = tap_conv(p, part, table);
     const int64_t depth = t.in * t.taps_h * t.taps_w;
-    pool.parallel_for(ceil_div(t.out, kPanel), grain_for(depth * kPanel), [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) pack_panel(t, w, i * kPanel, packed + i * depth * kPanel);
-    });
+    pool.parallel_for(ceil_div(t.out, kPanel), grain_for(depth * kPanel),
+                      [&](int64_t begin, int64_t end, int) {
+                        for (int64_t i = begin; i < end; ++i)
+                          pack_panel(t, w, i * kPanel, packed + i * depth * kPanel);
+                      });
     packed += part_floats(t);
   }
 }

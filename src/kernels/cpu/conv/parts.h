@@ -27,21 +27,21 @@ inline int64_t conv_parts(const ConvPlan& p) {
 }
 TapConv tap_conv(const ConvPlan& p, int64_t part, int64_t* table);
 
-#define HOIST_CONV_PARTS                                                                                 \
-  int64_t implicit_packed_floats(const ConvPlan& p);                                                     \
-  int64_t implicit_workspace(const ConvPlan& p, int threads);                                            \
-  void implicit_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);                \
-  void implicit_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work,   \
-                    ThreadPool& pool);                                                                   \
-  int64_t blocked_packed_floats(const ConvPlan& p);                                                      \
-  int64_t blocked_workspace(const ConvPlan& p, int threads);                                             \
-  void blocked_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);                 \
-  void blocked_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work,    \
-                   ThreadPool& pool);                                                                    \
-  int64_t winograd_packed_floats(const ConvPlan& p);                                                     \
-  int64_t winograd_workspace(const ConvPlan& p, int threads);                                            \
-  void winograd_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);                \
-  void winograd_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work,   \
+#define HOIST_CONV_PARTS                                                                               \
+  int64_t implicit_packed_floats(const ConvPlan& p);                                                   \
+  int64_t implicit_workspace(const ConvPlan& p, int threads);                                          \
+  void implicit_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);              \
+  void implicit_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work, \
+                    ThreadPool& pool);                                                                 \
+  int64_t blocked_packed_floats(const ConvPlan& p);                                                    \
+  int64_t blocked_workspace(const ConvPlan& p, int threads);                                           \
+  void blocked_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);               \
+  void blocked_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work,  \
+                   ThreadPool& pool);                                                                  \
+  int64_t winograd_packed_floats(const ConvPlan& p);                                                   \
+  int64_t winograd_workspace(const ConvPlan& p, int threads);                                          \
+  void winograd_pack(const ConvPlan& p, const float* w, float* packed, ThreadPool& pool);              \
+  void winograd_run(const ConvPlan& p, const float* x, const float* packed, float* y, std::byte* work, \
                     ThreadPool& pool);
 
 namespace portable {

@@ -45,8 +45,8 @@ ConvPlan plan_conv(const ConvShape& s, ConvPass pass, bool packed, ConvAlgorithm
     a.stride_h = s.stride_h, a.stride_w = s.stride_w, a.dilation_h = s.dilation_h;
     a.dilation_w = s.dilation_w, a.pad_top = s.pad_top, a.pad_left = s.pad_left;
     const bool forward = pass == ConvPass::kForward;
-    const ops::Conv2dSizes sizes{s.batch, forward ? s.in : s.out, forward ? s.out : s.in, s.kh, s.kw,
-                                 forward ? s.out_h : s.h, forward ? s.out_w : s.w};
+    const ops::Conv2dSizes sizes{s.batch, forward ? s.in : s.out,  forward ? s.out : s.in, s.kh,
+                                 s.kw,    forward ? s.out_h : s.h, forward ? s.out_w : s.w};
     asked = find_conv_algorithm(ops::choose_conv2d(sizes, a, packed).name());
   }
   return {s, pass, conv_supports(s, pass, asked) ? asked : ConvAlgorithm::kImplicit};

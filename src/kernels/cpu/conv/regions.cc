@@ -6,7 +6,7 @@ namespace hoist::kernels::cpu {
 
 namespace {
 
-constexpr int64_t kRegionBytes = 320 << 10;  // with the panel of weights it stays in the second-level cache
+constexpr int64_t kRegionBytes = 544 << 10;  // with the panel of weights it stays in the second-level cache
 constexpr int64_t kBlockDepth = 1536;        // channels x taps whose panel of weights does
 
 // slot[i], index[i] and residue[slot] of offsets d[0..n) under a step.
@@ -39,17 +39,21 @@ void share_out(const TapConv& t, int64_t rows, int64_t cols, int64_t widest, int
   for (int64_t i = 0; i <= 16; ++i) {
     // Rows are cut further where there are several, else columns.
     const bool tall = t.rows > 1;
-    const int64_t high = tall ? std::min(t.rows, round_up(ceil_div(t.rows, std::max<int64_t>(1, least_h) + i), unit)) : 1;
+    const int64_t high =
+        tall ? std::min(t.rows, round_up(ceil_div(t.rows, std::max<int64_t>(1, least_h) + i), unit)) : 1;
     const int64_t pieces = std::max<int64_t>(1, least_w) + (tall ? 0 : i);
     const int64_t wide = std::max<int64_t>(1, std::min(t.cols, round_up(ceil_div(t.cols, pieces), widest)));
     const int64_t regions = ceil_div(t.rows, high) * ceil_div(t.cols, wide);
     for (int64_t groups = 1; groups <= panels; groups *= 2) {
-      const int64_t tasks = t.batch * regions * groups, chunk = std::max<int64_t>(1, ceil_div(tasks, 4 * threads));
+      const int64_t tasks = t.batch * regions * groups,
+                    chunk = std::max<int64_t>(1, ceil_div(tasks, 4 * threads));
       const int64_t turns = threads == 1 ? tasks : ceil_div(ceil_div(tasks, chunk), threads) * chunk;
       // Cycles per channel: multiply-adds, the copy, and weights that come from the shared cache.
       const double taps = static_cast<double>(std::max<int64_t>(1, t.taps_h * t.taps_w));
-      const double copy = 0.3 * static_cast<double>(g.row_slots * (high + g.more_rows) * g.col_slots * (wide + g.more_cols));
-      const double each = taps * static_cast<double>(ceil_div(panels, groups)) * static_cast<double>(2 * high * wide + 14);
+      const double copy =
+          0.3 * static_cast<double>(g.row_slots * (high + g.more_rows) * g.col_slots * (wide + g.more_cols));
+      const double each =
+          taps * static_cast<double>(ceil_div(panels, groups)) * static_cast<double>(2 * high * wide + 14);
       const double cost = static_cast<double>(turns) * (each + copy);
       if (best > 0 && cost >= best) continue;
       best = cost;
@@ -63,8 +67,8 @@ void share_out(const TapConv& t, int64_t rows, int64_t cols, int64_t widest, int
 
 }  // namespace
 
-Regions cut(const TapConv& t, int64_t widest, int64_t panels, int64_t threads, int64_t lanes,
-            int64_t* table, TapOrder& order) {
+Regions cut(const TapConv& t, int64_t widest, int64_t panels, int64_t threads, int64_t lanes, int64_t* table,
+            TapOrder& order) {
   Regions g;
   order.row_slot = table;
   order.row_index = order.row_slot + t.taps_h;
@@ -78,10 +82,12 @@ Regions cut(const TapConv& t, int64_t widest, int64_t panels, int64_t threads, i
   g.col_slots = sort_taps(t.dc, t.taps_w, t.step_w, order.col_slot, order.col_index, order.col_residue,
                           &order.first_col, &g.more_cols);
   auto bytes = [&](int64_t rows, int64_t cols) {
-    return 4 * round_up(t.in, lanes) * g.row_slots * g.col_slots * (rows + g.more_rows) * (cols + g.more_cols);
+    return 4 * round_up(t.in, lanes) * g.row_slots * g.col_slots * (rows + g.more_rows) *
+           (cols + g.more_cols);
   };
   int64_t cols = std::clamp<int64_t>(t.cols, 1, 16 * widest), rows = 1;
-  while (cols > widest && bytes(1, cols) > kRegionBytes) cols = std::max(widest, round_up(ceil_div(cols, 2), widest));
+  while (cols > widest && bytes(1, cols) > kRegionBytes)
+    cols = std::max(widest, round_up(ceil_div(cols, 2), widest));
   while (rows < t.rows && bytes(rows + 1, cols) <= kRegionBytes) ++rows;
   if (t.rows > 1 && rows == 1 && 2 * t.cols <= widest) rows = 2;
   share_out(t, rows, cols, widest, panels, threads, g);

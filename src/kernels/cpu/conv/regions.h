@@ -10,7 +10,7 @@ namespace hoist::kernels::cpu {
 // and columns are sorted by their residue modulo the step ("slots"), so that neighbours in the grid become
 // neighbours in the copy.
 struct Regions {
-  int64_t rows, cols;              // of a region
+  int64_t rows, cols;  // of a region
   int64_t row_regions, col_regions;
   int64_t groups;                  // of panels
   int64_t most_rows, most_cols;    // that any batch is given
@@ -27,9 +27,9 @@ struct TapOrder {  // all arrays in one table
 };
 inline int64_t tap_order_size(const ConvShape& s) { return 3 * (s.kh + s.kw) + s.kh * s.kw; }
 
-
-// `lanes` channels lie together in blocked images (1: planes); lengths then count groups of that many numbers.
-// `widest` is the most rows of a register tile. `table` holds tap_order_size() numbers and is written.
+// `lanes` channels lie together in blocked images (1: planes); lengths then count groups of that many
+// numbers. `widest` is the most rows of a register tile. `table` holds tap_order_size() numbers and is
+// written.
 Regions cut(const TapConv& t, int64_t widest, int64_t panels, int64_t threads, int64_t lanes, int64_t* table,
             TapOrder& order);
 // A 1 x 1 part that reads every number once is a product over all of an image's numbers: rows of one become

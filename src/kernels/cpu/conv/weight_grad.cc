@@ -21,10 +21,10 @@ constexpr int64_t kPanel = 2 * W;
 constexpr int64_t kBlockPixels = 512;  // dy's panel of a block stays in the first caches
 
 struct Layout {
-  int64_t slices, wide;       // of x's channels, each `wide` (the last may be narrower in truth)
+  int64_t slices, wide;  // of x's channels, each `wide` (the last may be narrower in truth)
   int64_t panels;
-  int64_t x_h, x_w;           // the padded image that taps read
-  int64_t block_rows, blocks; // of the output
+  int64_t x_h, x_w;            // the padded image that taps read
+  int64_t block_rows, blocks;  // of the output
   int64_t x_floats, y_floats, sum_floats;
 };
 Layout layout_of(const ConvShape& s) {
@@ -94,7 +94,10 @@ void conv_weight_grad(const ConvShape& s, const float* x, const float* dy, float
   for (int64_t c = 0; c < s.out_w; ++c) column[c] = c * s.stride_w * l.wide;
   float* xs = reinterpret_cast<float*>(workspace + align64(8 * s.out_w));
   float *ys = xs + l.x_floats, *sums = ys + l.y_floats, *tiles = sums + l.sum_floats;
-  std::memset(sums, 0, static_cast<size_t>(l.sum_floats) * sizeof(float));
+  if (s.batch == 0 || pixels == 0) {
+    std::fill_n(dw, s.out * s.in * taps, 0.0f);
+    return;
+  }
   const int64_t row_floats = l.x_w * l.wide, slice_floats = l.x_h * row_floats;
   const int64_t sum_step = l.wide * kPanel;
   for (int64_t n = 0; n < s.batch; ++n) {
@@ -103,13 +106,14 @@ void conv_weight_grad(const ConvShape& s, const float* x, const float* dy, float
     pool.parallel_for(x_jobs, grain_for(row_floats), [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) turn_x(s, l, image, i / l.x_h, i % l.x_h, xs + i * row_floats);
     });
-    pool.parallel_for(y_jobs, grain_for(l.block_rows * s.out_w * kPanel), [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t first = i % l.blocks * l.block_rows * s.out_w;
-        turn_y(s, grads, i / l.blocks, first, std::min(pixels, first + l.block_rows * s.out_w),
-               ys + i / l.blocks * pixels * kPanel);
-      }
-    });
+    pool.parallel_for(
+        y_jobs, grain_for(l.block_rows * s.out_w * kPanel), [&](int64_t begin, int64_t end, int) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t first = i % l.blocks * l.block_rows * s.out_w;
+            turn_y(s, grads, i / l.blocks, first, std::min(pixels, first + l.block_rows * s.out_w),
+                   ys + i / l.blocks * pixels * kPanel);
+          }
+        });
     // A job is one panel by one slice: its part of dy and x stays in cache for every tap.
     const int64_t jobs = l.panels * l.slices;
     pool.parallel_for(jobs, grain_for(pixels * taps * W), [&](int64_t begin, int64_t end, int worker) {
@@ -120,18 +124,20 @@ void conv_weight_grad(const ConvShape& s, const float* x, const float* dy, float
           const int64_t row = block * l.block_rows, rows = std::min(l.block_rows, s.out_h - row);
           for (int64_t t = 0; t < taps; ++t) {
             PanelTile tile;
-            tile.x = xs + slice * slice_floats +
-                     (row * s.stride_h + t / s.kw * s.dilation_h) * row_floats + t % s.kw * s.dilation_w * l.wide;
+            tile.x = xs + slice * slice_floats + (row * s.stride_h + t / s.kw * s.dilation_h) * row_floats +
+                     t % s.kw * s.dilation_w * l.wide;
             tile.plane = s.stride_h * row_floats;
             tile.planes = rows;
             tile.tap = column;
             tile.taps = s.out_w;
             tile.panel = ys + (panel * pixels + row * s.out_w) * kPanel;
-            tile.out = buffer;
+            float* sum = sums + (job * taps + t) * sum_step;
+            const bool first = n == 0 && block == 0;
+            tile.out = first ? sum : buffer;
             tile.out_step = kPanel;
             panel_tile(static_cast<int>(l.wide), PanelRows::kTogether)(tile);
-            float* sum = sums + (job * taps + t) * sum_step;
-            for (int64_t i = 0; i < sum_step; i += W) store(sum + i, load(sum + i) + load(buffer + i));
+            for (int64_t i = 0; i < sum_step && !first; i += W)
+              store(sum + i, load(sum + i) + load(buffer + i));
           }
         }
       }
@@ -142,10 +148,17 @@ void conv_weight_grad(const ConvShape& s, const float* x, const float* dy, float
       const int64_t o0 = job / l.slices * kPanel, i0 = job % l.slices * l.wide;
       const int64_t outs = std::min(kPanel, s.out - o0), ins = std::min(l.wide, s.in - i0);
       const float* sum = sums + job * taps * sum_step;
-      for (int64_t o = 0; o < outs; ++o)
-        for (int64_t i = 0; i < ins; ++i)
-          for (int64_t t = 0; t < taps; ++t)
-            dw[((o0 + o) * s.in + i0 + i) * taps + t] = sum[t * sum_step + i * kPanel + o];
+      if (taps == 1) {
+        for (int64_t o = 0; o < outs; o += W)
+          rows_to_planes(sum + o, kPanel, static_cast<int>(std::min<int64_t>(W, outs - o)),
+                         static_cast<int>(ins), dw + (o0 + o) * s.in + i0, s.in);
+        continue;
+      }
+      for (int64_t o = 0; o < outs; ++o) {
+        float* to = dw + ((o0 + o) * s.in + i0) * taps;
+        for (int64_t t = 0; t < taps; ++t)
+          for (int64_t i = 0; i < ins; ++i) to[i * taps + t] = sum[t * sum_step + i * kPanel + o];
+      }
     }
   });
 }

@@ -75,9 +75,7 @@ struct Cut {
   int64_t strips;
   bool fused;
 };
-int64_t v_floats(const Winograd& g, int64_t strips) {
-  return g.n * g.n * padded_in(g) * strips * g.tiles_w;
-}
+int64_t v_floats(const Winograd& g, int64_t strips) { return g.n * g.n * padded_in(g) * strips * g.tiles_w; }
 int64_t m_floats(const Winograd& g, int64_t strips) { return g.n * g.n * kPanel * strips * g.tiles_w; }
 int64_t strip_floats(const Winograd& g) { return g.n * (g.tiles_w * g.m + 2) * W; }
 
@@ -154,8 +152,8 @@ HOIST_INLINE void weight_line(const F* g, F* t) {
 
 // W channels of one strip -> v at tiles [at, at + tiles_w); `rows` holds n rows of the padded input.
 template <int M>
-void transform_input(const Winograd& g, const float* x, int64_t strip, int64_t block, int64_t at, int64_t tiles,
-                     float* v, float* rows) {
+void transform_input(const Winograd& g, const float* x, int64_t strip, int64_t block, int64_t at,
+                     int64_t tiles, float* v, float* rows) {
   constexpr int N = M + 2;
   const int64_t width = g.tiles_w * M + 2, image = strip / g.tiles_h, top = strip % g.tiles_h * M - g.top;
   const int64_t plane = g.src_h * g.src_w;
@@ -258,7 +256,8 @@ void transform_output(const Winograd& g, const float* m, int64_t tiles, int64_t 
     if (g.blocked) {
       float* to = y + (image * round_up(g.out, W) + first) * plane + top * g.dst_w * W;
       for (int64_t a = 0; a < std::min<int64_t>(M, g.dst_h - top); ++a)
-        std::memcpy(to + a * g.dst_w * W, rows + a * width * W, static_cast<size_t>(g.dst_w * W) * sizeof(float));
+        std::memcpy(to + a * g.dst_w * W, rows + a * width * W,
+                    static_cast<size_t>(g.dst_w * W) * sizeof(float));
       continue;
     }
     float* dst = y + (image * g.out + first) * plane + top * g.dst_w;
@@ -302,20 +301,22 @@ void run(const Winograd& g, const float* x, const float* u, float* y, std::byte*
   const int64_t m_panel = m_floats(g, c.strips);
   for (int64_t first = 0; first < g.strips(); first += c.strips) {
     const int64_t count = std::min(c.strips, g.strips() - first), tiles = count * g.tiles_w;
-    pool.parallel_for(count * blocks, grain_for(g.tiles_w * numbers * W), [&](int64_t begin, int64_t end, int worker) {
-      for (int64_t i = begin; i < end; ++i)
-        transform_input<M>(g, x, first + i / blocks, i % blocks, i / blocks * g.tiles_w, tiles, v,
-                           scratch(worker));
-    });
+    pool.parallel_for(count * blocks, grain_for(g.tiles_w * numbers * W),
+                      [&](int64_t begin, int64_t end, int worker) {
+                        for (int64_t i = begin; i < end; ++i)
+                          transform_input<M>(g, x, first + i / blocks, i % blocks, i / blocks * g.tiles_w,
+                                             tiles, v, scratch(worker));
+                      });
     pool.parallel_for(numbers * panels, grain_for(tiles * g.in), [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i)
         multiply(g, u, v, tiles, i / panels, i % panels, m + i % panels * m_panel);
     });
-    pool.parallel_for(count * panels, grain_for(g.tiles_w * numbers * kPanel), [&](int64_t begin, int64_t end, int worker) {
-      for (int64_t i = begin; i < end; ++i)
-        transform_output<M>(g, m + i % panels * m_panel, tiles, i / panels * g.tiles_w, first + i / panels,
-                            i % panels, y, scratch(worker));
-    });
+    pool.parallel_for(count * panels, grain_for(g.tiles_w * numbers * kPanel),
+                      [&](int64_t begin, int64_t end, int worker) {
+                        for (int64_t i = begin; i < end; ++i)
+                          transform_output<M>(g, m + i % panels * m_panel, tiles, i / panels * g.tiles_w,
+                                              first + i / panels, i % panels, y, scratch(worker));
+                      });
   }
 }
 

@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kRows = 8;       // rows of a in a sliver
 constexpr int64_t kSmallest = 16;  // k that are summed together
 
-// One sliver of quantized rows, each part [..][rows]: words of four k; sums over every 16 k; scales of groups.
+// One sliver of quantized rows, each part [..][rows]: words of four k; sums over every 16 k; scales of
+// groups.
 struct Sliver {
   int32_t* words;
   int32_t* sums;
@@ -140,8 +141,7 @@ void block_tile(const std::byte* panel, int64_t k, const Sliver& a, float (*out)
         if constexpr (Codec::kHasMin) {
           F low = w.minimum(v);
 #pragma GCC unroll 8
-          for (int r = 0; r < R; ++r)
-            part[r][v] = fma(-low, set(static_cast<float>(total_a[r])), part[r][v]);
+          for (int r = 0; r < R; ++r) part[r][v] = fma(-low, set(static_cast<float>(total_a[r])), part[r][v]);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) part[r][v] = fma(from_int(acc[r]), scale, part[r][v]);
@@ -179,7 +179,7 @@ TileFn tile_of(BlockFormat format, int64_t rows) {
     case BlockFormat::kQ4_K: return tile_for<Q4_K>(rows);
     case BlockFormat::kQ5_K: return tile_for<Q5_K>(rows);
     case BlockFormat::kQ6_K: return tile_for<Q6_K>(rows);
-    case BlockFormat::kQ8_0: break;
+    default: break;
   }
   return tile_for<Q8_0>(rows);
 }
@@ -189,6 +189,7 @@ TileFn tile_of(BlockFormat format, int64_t rows) {
 void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
   const int64_t m = g.m.total(), n = g.n, k = g.k.total();
   if (m == 0 || n == 0) return;
+  if (g.format == BlockFormat::kI8) return i8_gemm(g, workspace, pool);
   const SliverSpace space(k);
   const Slivers slivers(m);
   const int64_t panels = (n + kPanel - 1) / kPanel;
@@ -220,9 +221,10 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
       }
     }
   };
-  pool.parallel_for(slivers.count, std::max<int64_t>(1, 4096 / (k + 1)), [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) quantize(i);
-  });
+  pool.parallel_for(slivers.count, std::max<int64_t>(1, 4096 / (k + 1)),
+                    [&](int64_t begin, int64_t end, int) {
+                      for (int64_t i = begin; i < end; ++i) quantize(i);
+                    });
   // Panels in chunks that stay in the second-level cache while every sliver passes over them.
   const int64_t work = m * k * kPanel;
   const int64_t chunk = m <= kRows ? std::max<int64_t>(1, 262144 / work)
@@ -262,7 +264,7 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
 namespace hoist::kernels::cpu {
 
 int64_t block_gemm_workspace(int64_t m, int64_t k) {
-  return (m / kRows + 3) * SliverSpace(k).entries() * 4 + 64;
+  return (m / kRows + 3) * (SliverSpace(k).entries() + 64) * 4 + 64;
 }
 
 }  // namespace hoist::kernels::cpu

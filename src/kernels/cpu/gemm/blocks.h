@@ -6,6 +6,9 @@
 // k, first within a group, then over the groups. So an element's bits depend on its row of a and its row of w
 // only, on every path.
 //
+// kI8 is simpler: bytes with one f32 scale per row of w, and one scale per row of a; all of k is summed in
+// integers (k at most 65536) and scaled once.
+//
 // A panel holds the bytes of 16 rows of a published format (quant/codec.h), regrouped so that a vector finds
 // the same bytes of 16 rows side by side; sizes stay the same but for padding to 64 bytes and to 16 rows.
 #pragma once
@@ -21,11 +24,11 @@ namespace hoist::kernels::cpu {
 
 constexpr int64_t kGroup = 256;  // k that share an activation scale
 
-enum class BlockFormat : uint8_t { kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };
+enum class BlockFormat : uint8_t { kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K, kI8 };
 
 struct BlockGemm {
-  AxisGroup m, k;   // strides of a, and of c for m
-  int64_t n = 0;    // columns of c are contiguous
+  AxisGroup m, k;  // strides of a, and of c for m
+  int64_t n = 0;   // columns of c are contiguous
   int64_t c_step = 1;
   const std::byte* a = nullptr;
   const std::byte* panels = nullptr;
@@ -34,16 +37,20 @@ struct BlockGemm {
   BlockFormat format = BlockFormat::kQ8_0;
 };
 
+constexpr int64_t kLongestI8 = 65536;
 int64_t block_gemm_workspace(int64_t m, int64_t k);
 
 namespace portable {
 void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
-}
+void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);  // what the former does for kI8
+}  // namespace portable
 namespace avx2 {
 void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
-}
+void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);  // what the former does for kI8
+}  // namespace avx2
 namespace avx512dot {
 void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
-}
+void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);  // what the former does for kI8
+}  // namespace avx512dot
 
 }  // namespace hoist::kernels::cpu

@@ -14,7 +14,7 @@ using Bf16Path = void (*)(const Gemm&, bool few, std::byte*, ThreadPool&);
 
 struct Paths {
   Path f32, few_rows, pairs;
-  Bf16Path bf16;  // null where the CPU has no dot product
+  Bf16Path bf16;                                  // null where the CPU has no dot product
   void (*round)(Gemm&, std::byte*, ThreadPool&);  // a becomes bf16, in that memory
 };
 
@@ -34,8 +34,7 @@ void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const 
     return paths.f32(g, workspace, pool);
   }
   if (cost(n, m, k, g.m.contiguous(AxisGroup::kC)) < cost(m, n, k, g.n.contiguous(AxisGroup::kC))) flip(g);
-  const bool direct =
-      g.k.contiguous(AxisGroup::kB) || (g.n.contiguous(AxisGroup::kB) && g.k.count <= 1);
+  const bool direct = g.k.contiguous(AxisGroup::kB) || (g.n.contiguous(AxisGroup::kB) && g.k.count <= 1);
   const bool few = direct && g.m.total() <= kFewRows;
   if (dot) return paths.bf16(g, few, workspace, pool);
   (few ? paths.few_rows : paths.f32)(g, workspace, pool);
@@ -61,7 +60,8 @@ void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
 }  // namespace avx512
 namespace avx512dot {
 void gemm(const Gemm& g, std::byte* workspace, ThreadPool& pool) {
-  choose(g, workspace, pool, {avx512::gemm_f32, avx512::gemm_f32_few_rows, avx512::gemm_pairs, gemm_bf16, round_a});
+  choose(g, workspace, pool,
+         {avx512::gemm_f32, avx512::gemm_f32_few_rows, avx512::gemm_pairs, gemm_bf16, round_a});
 }
 }  // namespace avx512dot
 #endif

@@ -16,9 +16,9 @@ struct Layout {
   int64_t block, bytes;  // as published
   int64_t header;        // bytes of f16 scales at a block's start; 0: super-blocks, laid out as in blocks.h
 };
-constexpr Layout kLayouts[] = {{"q8_0", 32, 34, 2}, {"q4_0", 32, 18, 2},   {"q4_1", 32, 20, 4},
-                               {"q5_0", 32, 22, 2}, {"q5_1", 32, 24, 4},   {"q4_k", 256, 144, 0},
-                               {"q5_k", 256, 176, 0}, {"q6_k", 256, 210, 0}};
+constexpr Layout kLayouts[] = {{"q8_0", 32, 34, 2},   {"q4_0", 32, 18, 2},   {"q4_1", 32, 20, 4},
+                               {"q5_0", 32, 22, 2},   {"q5_1", 32, 24, 4},   {"q4_k", 256, 144, 0},
+                               {"q5_k", 256, 176, 0}, {"q6_k", 256, 210, 0}, {"i8", 4, 4, 0}};
 const Layout& layout(BlockFormat f) { return kLayouts[static_cast<int>(f)]; }
 
 using Bytes = uint8_t*;
@@ -52,7 +52,8 @@ void pack_super(BlockFormat f, ConstBytes block, int64_t r, Bytes out) {
     for (int s = 0; s < 16; ++s) out[32 + s * kPanel + r] = block[192 + s];
     Bytes low = out + 288, high = low + 2048;
     for (int e = 0; e < 256; ++e) {
-      // Element e = 128 h + 32 t + l, as published: ql[64 h + l + 32 (t & 1)], nibble t / 2; qh[32 h + l], pair t.
+      // Element e = 128 h + 32 t + l, as published: ql[64 h + l + 32 (t & 1)], nibble t / 2; qh[32 h + l],
+      // pair t.
       const int h = e / 128, t = e / 32 % 4, l = e % 32;
       const int nibble = block[64 * h + l + 32 * (t & 1)] >> (4 * (t / 2)) & 15;
       const int pair = block[128 + 32 * h + l] >> (2 * t) & 3;
@@ -122,8 +123,7 @@ void unpack_block(BlockFormat f, ConstBytes panel, int64_t r, int64_t index, int
   block += 16;
   if (f == BlockFormat::kQ5_K) {
     for (int s = 0; s < 8; ++s)
-      for (int e = 0; e < 32; ++e)
-        block[e] |= static_cast<uint8_t>((at(body, s, e % 4) >> (e / 4) & 1) << s);
+      for (int e = 0; e < 32; ++e) block[e] |= static_cast<uint8_t>((at(body, s, e % 4) >> (e / 4) & 1) << s);
     block += 32;
     body += 512;
   }
@@ -139,8 +139,14 @@ std::optional<BlockFormat> block_format(std::string_view name) {
 }
 
 int64_t block_size(BlockFormat format) { return layout(format).block; }
-int64_t row_bytes(BlockFormat format, int64_t k) { return k / layout(format).block * layout(format).bytes; }
-int64_t panel_bytes(BlockFormat format, int64_t k) { return align64(row_bytes(format, k) * kPanel); }
+int64_t row_bytes(BlockFormat format, int64_t k) {
+  if (format == BlockFormat::kI8) return 4 + k;  // the row's scale, then its bytes
+  return k / layout(format).block * layout(format).bytes;
+}
+int64_t panel_bytes(BlockFormat format, int64_t k) {
+  if (format == BlockFormat::kI8) return 64 + kPanel * k;
+  return align64(row_bytes(format, k) * kPanel);
+}
 int64_t dense_panel_bytes(DType type, int64_t k) {
   return (type == DType::f32 ? k : (k + 1) / 2) * kPanel * 4;
 }
@@ -150,6 +156,15 @@ void pack_panel(BlockFormat format, const std::byte* rows, int64_t count, int64_
   HOIST_CHECK(k % l.block == 0 && count <= kPanel, "rows that do not fill blocks");
   Bytes out = reinterpret_cast<Bytes>(panel);
   std::memset(out, 0, static_cast<size_t>(panel_bytes(format, k)));
+  if (format == BlockFormat::kI8) {
+    for (int64_t r = 0; r < count; ++r) {
+      const std::byte* row = rows + r * row_bytes(format, k);
+      std::memcpy(panel + 4 * r, row, 4);
+      for (int64_t j = 0; j < k; ++j)
+        lane(out + 64, j / 4, r, j % 4) = static_cast<uint8_t>(row[4 + j]) ^ 0x80;
+    }
+    return;
+  }
   const int64_t blocks = k / l.block;
   Bytes body = out + align64(blocks * l.header * kPanel);
   for (int64_t r = 0; r < count; ++r)
@@ -164,16 +179,21 @@ void pack_panel(BlockFormat format, const std::byte* rows, int64_t count, int64_
 
 void unpack_published(BlockFormat format, const std::byte* panel, int64_t row, int64_t k, std::byte* out) {
   const Layout& l = layout(format);
+  if (format == BlockFormat::kI8) {
+    std::memcpy(out, panel + 4 * row, 4);
+    for (int64_t j = 0; j < k; ++j) out[4 + j] = panel[64 + j / 4 * 64 + row * 4 + j % 4] ^ std::byte{0x80};
+    return;
+  }
   for (int64_t b = 0; b < k / l.block; ++b)
-    unpack_block(format, reinterpret_cast<ConstBytes>(panel), row, b, k, reinterpret_cast<Bytes>(out) + b * l.bytes);
+    unpack_block(format, reinterpret_cast<ConstBytes>(panel), row, b, k,
+                 reinterpret_cast<Bytes>(out) + b * l.bytes);
 }
 
 void pack_dense_panel(DType type, const std::byte* rows, int64_t count, int64_t k, std::byte* panel) {
   std::memset(panel, 0, static_cast<size_t>(dense_panel_bytes(type, k)));
   if (type == DType::f32) {
     for (int64_t r = 0; r < count; ++r)
-      for (int64_t j = 0; j < k; ++j)
-        std::memcpy(panel + (j * kPanel + r) * 4, rows + (r * k + j) * 4, 4);
+      for (int64_t j = 0; j < k; ++j) std::memcpy(panel + (j * kPanel + r) * 4, rows + (r * k + j) * 4, 4);
     return;
   }
   HOIST_CHECK(type == DType::bf16, "panels hold f32 or bf16");
@@ -228,7 +248,14 @@ void read_panel_row(const PanelTable& t, const std::byte* panels, int64_t row, D
   if (t.blocks) {
     std::byte* published = scratch + align64(t.k * 4);
     unpack_published(t.format, panel, row % kPanel, t.k, published);
-    quant::find_codec(layout(t.format).name)->dequantize(published, values, t.k);
+    if (t.format == BlockFormat::kI8) {
+      float scale;
+      std::memcpy(&scale, published, 4);
+      for (int64_t i = 0; i < t.k; ++i)
+        values[i] = scale * static_cast<float>(static_cast<int8_t>(published[4 + i]));
+    } else {
+      quant::find_codec(layout(t.format).name)->dequantize(published, values, t.k);
+    }
   } else {
     unpack_dense_row(t.dtype, panel, row % kPanel, t.k, values);
   }

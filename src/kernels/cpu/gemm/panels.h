@@ -18,10 +18,10 @@ namespace hoist::kernels::cpu {
 
 std::optional<BlockFormat> block_format(std::string_view name);  // q8_0, ..., q6_k
 
-int64_t block_size(BlockFormat format);                    // k in a block
-int64_t row_bytes(BlockFormat format, int64_t k);          // as published; k is a multiple of the block
-int64_t panel_bytes(BlockFormat format, int64_t k);        // 16 rows
-int64_t dense_panel_bytes(DType type, int64_t k);          // f32 or bf16
+int64_t block_size(BlockFormat format);              // k in a block
+int64_t row_bytes(BlockFormat format, int64_t k);    // as published; k is a multiple of the block
+int64_t panel_bytes(BlockFormat format, int64_t k);  // 16 rows
+int64_t dense_panel_bytes(DType type, int64_t k);    // f32 or bf16
 
 // `count` <= 16 rows of published bytes, one after another, into one panel.
 void pack_panel(BlockFormat format, const std::byte* rows, int64_t count, int64_t k, std::byte* panel);
@@ -41,7 +41,8 @@ struct PanelTable {
 PanelTable panel_table(const ir::Type& type);
 // Packs rows [first, first + count) of published bytes; `first` is a multiple of 16, and so is `count` unless
 // they are the last.
-void pack_rows_of(const PanelTable& table, const std::byte* rows, int64_t first, int64_t count, std::byte* to);
+void pack_rows_of(const PanelTable& table, const std::byte* rows, int64_t first, int64_t count,
+                  std::byte* to);
 // One row's values as f32, bf16 or f16. `scratch` has panel_row_scratch() bytes.
 int64_t panel_row_scratch(const PanelTable& table);
 void read_panel_row(const PanelTable& table, const std::byte* panels, int64_t row, DType to, std::byte* out,

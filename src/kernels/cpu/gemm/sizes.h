@@ -57,7 +57,6 @@ inline void advance(Gemm& g, int64_t batch) {
   g.c += g.batch.offset(AxisGroup::kC, batch) * dtype_size(g.c_type);
 }
 
-
 // Several batch entries of at most kFewRows rows each take turns here; everything else is a product.
 constexpr int64_t kFewRows = 4;
 

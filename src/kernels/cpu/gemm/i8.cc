@@ -1,0 +1,173 @@
+// Products with 8-bit weights, one scale per row of each operand (blocks.h, kI8).
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/gemm/blocks.h"
+#include "kernels/cpu/gemm/panels.h"
+#include "kernels/cpu/simd.h"
+
+#ifndef HOIST_ISA  // once, for the plain target
+namespace hoist::kernels::cpu {
+namespace {
+constexpr int64_t kSliverRows = 8;
+
+// A sliver: words [k / 4][8], then 8 sums of the row's bytes times 128, then 8 scales.
+int64_t sliver_bytes(int64_t k) { return align64((k / 4 * kSliverRows + 2 * kSliverRows) * 4); }
+}  // namespace
+}  // namespace hoist::kernels::cpu
+#endif
+
+#define HOIST_ISA_DOT
+#define HOIST_ISA_FILE "kernels/cpu/gemm/i8.cc"
+#include "kernels/cpu/for_each_isa.h"
+
+#if !HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX512DOT
+namespace hoist::kernels::cpu::HOIST_ISA {
+namespace {
+
+constexpr int kV = static_cast<int>(kPanel) / W;
+constexpr int kTilePanels = HOIST_ISA_IS_AVX512 ? 3 : 1;
+constexpr int kTileRows = HOIST_ISA_IS_AVX512 ? 8 : 4;  // of a sliver at once
+
+// R rows of a sliver from `first` on, against P panels: out[r][0 .. 16 P).
+template <int R, int P>
+void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int64_t panel_size, int64_t k,
+             float (*out)[3 * kPanel]) {
+  const int32_t* a = reinterpret_cast<const int32_t*>(sliver) + first;
+  I acc[R][P * kV];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < P * kV; ++v) acc[r][v] = seti(0);
+  const std::byte* w = panel + 64;
+#pragma GCC unroll 1
+  for (int64_t j = 0; j < k; j += 4, a += kSliverRows, w += 64) {
+    I b[P * kV];
+#pragma GCC unroll 16
+    for (int v = 0; v < P * kV; ++v)
+      b[v] = loadi(reinterpret_cast<const int32_t*>(w + v / kV * panel_size) + v % kV * W);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < P * kV; ++v) acc[r][v] = dot_bytes<false>(b[v], seti(a[r]), acc[r][v]);
+  }
+  const int32_t* sums = reinterpret_cast<const int32_t*>(sliver) + k / 4 * kSliverRows + first;
+  const float* scales = reinterpret_cast<const float*>(sums + kSliverRows);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < P * kV; ++v) {
+      F scale = load(reinterpret_cast<const float*>(panel + v / kV * panel_size) + v % kV * W);
+      store(out[r] + v * W, from_int(acc[r][v] - seti(sums[r])) * (scale * set(scales[r])));
+    }
+}
+
+using TileFn = void (*)(const std::byte*, int64_t, const std::byte*, int64_t, int64_t, float (*)[3 * kPanel]);
+template <int P, int... R>
+TileFn pick(int64_t rows, std::integer_sequence<int, R...>) {
+  static constexpr TileFn table[] = {i8_tile<R + 1, P>...};
+  return table[rows - 1];
+}
+TileFn tile_for(int64_t rows, int64_t panels) {
+  constexpr auto kRows = std::make_integer_sequence<int, kTileRows>();
+#if HOIST_ISA_IS_AVX512
+  if (panels == 3) return pick<3>(rows, kRows);
+  if (panels == 2) return pick<2>(rows, kRows);
+#endif
+  (void)panels;
+  return pick<1>(rows, kRows);
+}
+
+// One row of a: 127 levels each side of zero. A row with a NaN or an infinity becomes NaN.
+template <class T>
+void quantize_row(const BlockGemm& g, const T* x, int64_t k, int64_t r, std::byte* sliver) {
+  const bool contiguous = g.k.count == 0 || g.k.contiguous(AxisGroup::kA);
+  alignas(64) float values[256];
+  alignas(64) int8_t bytes[256 + 16];
+  auto piece = [&](int64_t at, int64_t n) {
+    if (contiguous) {
+      for (int64_t j = 0; j < n; j += W) store_tail(values + j, load_tail(x + at + j, n - j), n - j);
+      return;
+    }
+    int64_t offset[256];
+    g.k.offsets(AxisGroup::kA, at, n, offset);
+    for (int64_t j = 0; j < n; ++j) store_n(values + j, load_n(x + offset[j], 1), 1);
+  };
+  F most = set(0), odd = set(0);
+  for (int64_t at = 0; at < k; at += 256) {
+    const int64_t n = std::min<int64_t>(256, k - at);
+    piece(at, n);
+    for (int64_t j = 0; j < n; j += W) {
+      F v = load_tail(values + j, n - j);
+      most = vmax(most, vabs(v));
+      odd = odd + (v - v);
+    }
+  }
+  const bool finite = sum(odd) == 0;
+  const float largest = maximum(most), inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  const bool usable = finite && inverse <= 3e38f;
+  int32_t* words = reinterpret_cast<int32_t*>(sliver);
+  int32_t total = 0;
+  for (int64_t at = 0; at < k; at += 256) {
+    const int64_t n = std::min<int64_t>(256, k - at);
+    piece(at, n);
+    for (int64_t j = 0; j < n; j += W)
+      store_bytes(bytes + j, usable ? load_tail(values + j, n - j) * set(inverse) : set(0));
+    for (int64_t j = 0; j < n; ++j) total += bytes[j];
+    for (int64_t j = 0; j < n; j += 4) std::memcpy(words + (at + j) / 4 * kSliverRows + r, bytes + j, 4);
+  }
+  words[k / 4 * kSliverRows + r] = total * 128;
+  float scale = finite ? (usable ? largest / 127.0f : 0.0f) : __builtin_nanf("");
+  std::memcpy(words + k / 4 * kSliverRows + kSliverRows + r, &scale, 4);
+}
+
+}  // namespace
+
+void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
+  const int64_t m = g.m.total(), n = g.n, k = g.k.total();
+  const int64_t slivers = (m + kSliverRows - 1) / kSliverRows, panels = (n + kPanel - 1) / kPanel;
+  const int64_t size = sliver_bytes(k), panel_size = panel_bytes(g.format, k);
+  pool.parallel_for(m, std::max<int64_t>(1, 4096 / (k + 1)), [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i)
+      with_type(g.a_type, [&](auto tag) {
+        using T = decltype(tag);
+        quantize_row(g, reinterpret_cast<const T*>(g.a) + g.m.offset(AxisGroup::kA, i), k, i % kSliverRows,
+                     workspace + i / kSliverRows * size);
+      });
+  });
+  // Panels that stay in the second-level cache while every sliver passes over them.
+  const int64_t most = std::max<int64_t>(1, (panels + 2 * pool.threads() - 1) / (2 * pool.threads()));
+  int64_t chunk = std::clamp<int64_t>((448 << 10) / panel_size, 1, most);
+  chunk = std::max<int64_t>(chunk / kTilePanels, 1) * kTilePanels;
+  pool.parallel_for((panels + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end, int) {
+    alignas(64) float out[kTileRows][3 * kPanel];
+    for (int64_t c = begin; c < end; ++c) {
+      const int64_t last = std::min(panels, (c + 1) * chunk);
+      for (int64_t row = 0; row < m; row += kTileRows) {
+        const int64_t rows = std::min<int64_t>(kTileRows, m - row);
+        int64_t offset[kTileRows];
+        g.m.offsets(AxisGroup::kC, row, rows, offset);
+        for (int64_t p = c * chunk; p < last; p += kTilePanels) {
+          const int64_t count = std::min<int64_t>(kTilePanels, last - p);
+          tile_for(rows, count)(workspace + row / kSliverRows * size, row % kSliverRows,
+                                g.panels + p * panel_size, panel_size, k, out);
+          const int64_t columns = std::min(count * kPanel, n - p * kPanel);
+          with_type(g.c_type, [&](auto tag) {
+            using T = decltype(tag);
+            for (int64_t r = 0; r < rows; ++r) {
+              T* to = reinterpret_cast<T*>(g.c) + offset[r] + p * kPanel;
+              for (int64_t i = 0; i < columns; i += W)
+                store_tail(to + i, load_tail(out[r] + i, columns - i), columns - i);
+            }
+          });
+        }
+      }
+    }
+  });
+  (void)slivers;
+}
+
+}  // namespace hoist::kernels::cpu::HOIST_ISA
+#endif
