@@ -30,7 +30,8 @@ using Dims = InlineVec<Dim, 8>;
 // A block format: `block` elements of a row share `bytes` bytes. As published, a row is the innermost axis.
 // A panel format holds weights repacked for matrix products: 16 rows together, padded to 16 rows and to 64
 // bytes a panel; the innermost `panel` axes are the row (the contracted axes), all others count rows. Names:
-// "<block format>_p<panel>", "i8_p<panel>" (a byte an element, one f32 scale a row), and "p<panel>" for dense elements of the type's dtype (f32 or bf16).
+// "<block format>_p<panel>", "i8_p<panel>" (a byte an element, one f32 scale a row), and "p<panel>" for dense
+// elements of the type's dtype (f32 or bf16).
 struct Format {
   std::string name;
   int64_t block, bytes;  // 1, 0 for dense panels

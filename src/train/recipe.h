@@ -15,7 +15,7 @@ namespace hoist::train {
 
 struct Recipe {
   // [model]
-  std::string task = "text";       // text: a language model; digits: the image classifier
+  std::string task = "text";     // text: a language model; digits: the image classifier
   std::string from;              // a model folder to start from; empty: fresh weights of the shape below
   std::string family = "llama";  // llama, gpt2, qwen2, qwen3
   int64_t hidden = 256, layers = 4, heads = 4, kv_heads = 0, intermediate = 0, context = 256;

@@ -36,7 +36,7 @@ TEST(TextErrors, EachNamesItsLine) {
        "graph text line 3: type 'f32[z=0, a=1000000000, b=1000000000]': too large"},
       {"input %1 \"y\" : f32:q9_9[n=32]", "graph text line 3: type 'f32:q9_9[n=32]': unknown block format"},
       {"input %1 \"y\" : f32:q8_0[n=33]",
-       "graph text line 3: type 'f32:q8_0[n=33]': innermost axis is not a whole number of blocks"},
+       "graph text line 3: type 'f32:q8_0[n=33]': a row is not a whole number of blocks"},
       {"input %1 \"y\" : f32[] and", "graph text line 3: found ' and', expected the end of the line"},
       {"state %1 \"s\" role=king tier=device : f32[]",
        "graph text line 3: found ' tier=device : f32[]', expected a role"},

@@ -131,7 +131,8 @@ class Parity : public testing::TestWithParam<const char*> {};
 TEST_P(Parity, LogitsLossAndEveryGradient) {
   const std::string folder = std::string(HOIST_SOURCE_DIR) + "/tests/fixtures/parity/" + GetParam();
   std::vector<const kernels::KernelTable*> tables{&kernels::ref_table()};
-  for (kernels::Isa isa : {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
+  for (kernels::Isa isa :
+       {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
     if (kernels::isa_available(isa)) tables.push_back(&kernels::cpu_table(isa));
   for (const kernels::KernelTable* table : tables) {
     Measured m = measure(folder, *table);

@@ -37,7 +37,8 @@ const kernels::KernelTable& ref() { return kernels::ref_table(); }
 
 std::vector<const kernels::KernelTable*> test_tables() {
   std::vector<const kernels::KernelTable*> tables{&kernels::ref_table()};
-  for (auto isa : {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
+  for (auto isa :
+       {kernels::Isa::kPortable, kernels::Isa::kAvx2, kernels::Isa::kAvx512, kernels::Isa::kAvx512Dot})
     if (kernels::isa_available(isa)) tables.push_back(&kernels::cpu_table(isa));
   return tables;
 }

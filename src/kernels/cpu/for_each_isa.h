@@ -8,8 +8,9 @@
 //   #include "kernels/cpu/for_each_isa.h"
 //   namespace hoist::kernels::cpu::HOIST_ISA { ... } // the kernels
 //
-// and this header includes it again for avx512 and avx2 (and avx512dot, if HOIST_ISA_DOT is defined before it), under target pragmas; the source's own text is the
-// portable pass. Headers stand before it, so that none of their functions is compiled for a wide target.
+// and this header includes it again for avx512 and avx2 (and avx512dot, if HOIST_ISA_DOT is defined before
+// it), under target pragmas; the source's own text is the portable pass. Headers stand before it, so that
+// none of their functions is compiled for a wide target.
 #ifndef HOIST_ISA  // not `#pragma once`: the passes include it again, and then it must be empty
 
 #include "kernels/cpu/simd.h"

@@ -1,5 +1,5 @@
-// Vectors of the machine: one namespace per instruction set (portable, avx2, avx512, avx512dot), each with the same
-// names, so that one kernel source serves all of them (for_each_isa.h).
+// Vectors of the machine: one namespace per instruction set (portable, avx2, avx512, avx512dot), each with
+// the same names, so that one kernel source serves all of them (for_each_isa.h).
 //
 // - F, I: W floats; W int32 lanes, which are also the masks of comparisons (all ones or zero). GCC vectors,
 // so + - * / < ?: work.
