@@ -117,10 +117,10 @@ Run op_run(const Setting& setting, const ir::OpDef& op, const ir::Attrs& attrs,
 
 ir::Type weight_type(const std::string& dtype, int64_t out, int64_t in) {
   ir::Type type(DType::f32, {{"n", out}, {"k", in}});
-  if (auto dense = dtype_from_name(dtype))
-    type.dtype = *dense;
-  else if (dtype == "i8")
+  if (dtype == "i8")  // a scale per row, not elements of that dtype
     type.format = "i8_p1";
+  else if (auto dense = dtype_from_name(dtype))
+    type.dtype = *dense;
   else if (const ir::Format* f = ir::find_format(dtype))
     type.format = f->panel ? dtype : dtype + "_p1";
   else

@@ -115,7 +115,7 @@ TEST(PlanEquivalence, AgreesWithTheReferenceKernelsOnTheGraphAsWritten) {
     const Ran got = run_plan(build_plan(p.graph).plan, inputs, states);
     // Attention in bf16 rounds probabilities and their gradients where the CPU multiplies bf16 (0.3 % an op),
     // which these weights, drawn far too large for a model, amplify.
-    const double tolerance = narrow ? 0.1 : 1e-4;
+    const double tolerance = narrow ? 0.3 : 1e-4;
     expect_equal_values(got.outputs, want.outputs, &tolerance);
     expect_equal_values(got.states, after(want, states), &tolerance);
   }

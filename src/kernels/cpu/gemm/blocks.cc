@@ -128,15 +128,23 @@ void block_tile(const std::byte* panel, int64_t k, const Sliver& a, float (*out)
       }
 #pragma GCC unroll 4
       for (int v = 0; v < kV; ++v) {
-        I acc[R];
+        I acc[R], more[R];  // few rows: two chains, so that one need not wait for itself
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r] = seti(Codec::kOffset ? -Codec::kOffset * total_a[r] : 0);
+        for (int r = 0; r < R; ++r) {
+          acc[r] = seti(Codec::kOffset ? -Codec::kOffset * total_a[r] : 0);
+          more[r] = seti(0);
+        }
 #pragma GCC unroll 8
         for (int j = 0; j < kWords; ++j) {
           I b = w.word(j, v);
 #pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) acc[r] = dot_bytes<Codec::kSmall>(b, seti(words[j * R + r]), acc[r]);
+          for (int r = 0; r < R; ++r) {
+            I& to = R <= 2 && (j & 1) ? more[r] : acc[r];
+            to = dot_bytes<Codec::kSmall>(b, seti(words[j * R + r]), to);
+          }
         }
+        if constexpr (R <= 2)
+          for (int r = 0; r < R; ++r) acc[r] = acc[r] + more[r];
         F scale = w.scale(v);
         if constexpr (Codec::kHasMin) {
           F low = w.minimum(v);

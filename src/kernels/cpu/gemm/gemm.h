@@ -9,7 +9,8 @@
 // k, subnormals read as zero), all else as f32 multiply-adds. There, a is rounded to bf16 first if b is bf16
 // in panels: whoever packs weights of that type wants their speed.
 //
-// Order (the law of order): every element of c is a sum of blocks of kKBlock consecutive k, added first to
+// Order (the law of order): every element of c is a sum of blocks of kKBlock consecutive k (twice as many
+// where they are multiplied in pairs), added first to
 // last; in a block one chain runs from its first k to its last. Neither m, n, the threads nor the path taken
 // (tiles, panels, or the direct one for few rows) enter, and a and b may change places.
 #pragma once
