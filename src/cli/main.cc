@@ -1,6 +1,7 @@
 // hoist: one binary, a sub-command for each thing a user does.
 #include <cstdio>
 
+#include "autotune/schedule_file.h"
 #include "base/error.h"
 #include "cli/options.h"
 
@@ -23,6 +24,8 @@ int main(int argc, char** argv) {
   hoist::cli::add_quantize(app);
   hoist::cli::add_tokenize(app);
   hoist::cli::add_bench(app);
+  hoist::cli::add_tune(app);
+  hoist::autotune::use_saved_schedules();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -4,6 +4,7 @@
 #include "kernels/cpu/gemm/blocks.h"
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/gemm/panels.h"
+#include "kernels/cpu/gemm/schedule.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/simd.h"
 
@@ -19,6 +20,7 @@ struct ContractPlan {
   InlineVec<ContractAxis, 16> batch, m, n, k;  // m: free in x; n: free in y
   enum class Weights : uint8_t { kDense, kPanels, kBlocks } weights = Weights::kDense;
   BlockFormat format = BlockFormat::kQ8_0;
+  const TunedProduct* tuned = nullptr;  // lives as long as the process (use_gemm_table)
 };
 
 bool contract_supports(const ir::OpView& v) {
@@ -39,6 +41,30 @@ bool panels_supports(const ir::OpView& v) {
   return true;
 }
 
+template <class Axes>
+int64_t elements(const ir::OpView& v, const Axes& axes, int operand) {
+  int64_t n = 1;
+  for (const ContractAxis& a : axes)
+    n *= v.operands[static_cast<size_t>(operand)].dims[operand ? a.y : a.x].size;
+  return n;
+}
+
+// What was tuned for a single product of these types, if anything; null for batches and for blocks.
+const TunedProduct* tuned_product(const ir::OpView& v, const ContractPlan& p) {
+  const GemmTable* table = gemm_table();
+  const ir::Type &x = v.operands[0], &y = v.operands[1], &out = v.results[0];
+  if (!table || p.weights == ContractPlan::Weights::kBlocks || !p.batch.empty() || p.k.empty() || p.n.empty())
+    return nullptr;
+  const bool x_by_k = !out.has(x.dims.back().axis), w_by_k = !out.has(y.dims.back().axis);
+  GemmKey key{x.dtype, y.dtype, GemmLayout::kPanels, elements(v, p.n, 1), elements(v, p.k, 0)};
+  if (p.weights == ContractPlan::Weights::kDense)
+    key.layout =
+        x_by_k ? (w_by_k ? GemmLayout::kNt : GemmLayout::kNn) : (w_by_k ? GemmLayout::kTt : GemmLayout::kTn);
+  else if (!x_by_k)
+    return nullptr;
+  return table->find(key);
+}
+
 // Batch, m and n in the result's order, k in x's: the order of summation is x's.
 void contract_prepare(const ir::OpView& v, Prepared& prepared) {
   ContractPlan p;
@@ -55,6 +81,7 @@ void contract_prepare(const ir::OpView& v, Prepared& prepared) {
     p.weights = f->base.empty() ? ContractPlan::Weights::kPanels : ContractPlan::Weights::kBlocks;
     if (!f->base.empty()) p.format = *block_format(f->base);
   }
+  p.tuned = tuned_product(v, p);
   prepared.store(p);
 }
 
@@ -62,15 +89,13 @@ int64_t contract_workspace(const ir::OpView& v, int threads) {
   Prepared prepared;
   contract_prepare(v, prepared);
   const ContractPlan& p = prepared.as<ContractPlan>();
-  auto size = [&](const auto& axes, int operand) {
-    int64_t n = 1;
-    for (const ContractAxis& a : axes)
-      n *= v.operands[static_cast<size_t>(operand)].dims[operand ? a.y : a.x].size;
-    return n;
-  };
-  if (p.weights == ContractPlan::Weights::kBlocks) return block_gemm_workspace(size(p.m, 0), size(p.k, 0));
-  return gemm_workspace(size(p.m, 0), size(p.n, 1), size(p.k, 0), threads) +
-         (p.weights == ContractPlan::Weights::kPanels ? rounded_rows_bytes(size(p.m, 0), size(p.k, 0)) : 0);
+  const int64_t m = elements(v, p.m, 0), n = elements(v, p.n, 1), k = elements(v, p.k, 0);
+  if (p.weights == ContractPlan::Weights::kBlocks) return block_gemm_workspace(m, k);
+  int64_t bytes = gemm_workspace(m, n, k, threads);
+  if (p.tuned)  // a run may have any number of rows up to m
+    for (const TunedRows& r : p.tuned->rows)
+      bytes = std::max(bytes, gemm_workspace(m, n, k, threads, &r.schedule));
+  return bytes + (p.weights == ContractPlan::Weights::kPanels ? rounded_rows_bytes(m, k) : 0);
 }
 
 Gemm contract_gemm(const KernelArgs& args) {
@@ -101,6 +126,7 @@ Gemm contract_gemm(const KernelArgs& args) {
   g.b_type = y.dtype;
   g.c_type = out.dtype;
   g.b_panels = p.weights == ContractPlan::Weights::kPanels;
+  if (p.tuned) g.schedule = p.tuned->find(g.m.total(), args.pool.threads());
   return g;
 }
 

@@ -33,9 +33,14 @@ void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const 
     if (g.b_type == DType::bf16) return paths.pairs(g, workspace, pool);
     return paths.f32(g, workspace, pool);
   }
-  if (cost(n, m, k, g.m.contiguous(AxisGroup::kC)) < cost(m, n, k, g.n.contiguous(AxisGroup::kC))) flip(g);
+  const GemmSchedule& schedule = schedule_of(g);
+  const bool swap =
+      schedule.side == GemmSchedule::Side::kAuto
+          ? cost(n, m, k, g.m.contiguous(AxisGroup::kC)) < cost(m, n, k, g.n.contiguous(AxisGroup::kC))
+          : schedule.side == GemmSchedule::Side::kSwapped;
+  if (swap) flip(g);
   const bool direct = g.k.contiguous(AxisGroup::kB) || (g.n.contiguous(AxisGroup::kB) && g.k.count <= 1);
-  const bool few = direct && g.m.total() <= kFewRows;
+  const bool few = direct && g.m.total() <= std::min<int64_t>(kFewRows, schedule.few_rows);
   if (dot) return paths.bf16(g, few, workspace, pool);
   (few ? paths.few_rows : paths.f32)(g, workspace, pool);
 }
@@ -112,9 +117,10 @@ void AxisGroup::offsets(int tensor, int64_t begin, int64_t n, int64_t* out) cons
 
 int64_t rounded_rows_bytes(int64_t m, int64_t k) { return align64(m * k * 2); }
 
-int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads) {
+int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads, const GemmSchedule* schedule) {
+  const GemmSchedule& s = schedule ? *schedule : kDefaultSchedule;
   auto bytes = [&](int64_t rows, int64_t columns) {
-    return align64(shared_rows(rows, k) * row_bytes(k)) + worker_space(rows, columns, k).bytes() * threads;
+    return align64(shared_rows(rows, k, s) * row_bytes(k)) + most_worker_bytes(rows, columns, k, s) * threads;
   };
   return std::max(bytes(m, n), bytes(n, m)) + 4096;
 }

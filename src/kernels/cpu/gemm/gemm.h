@@ -23,6 +23,8 @@
 
 namespace hoist::kernels::cpu {
 
+struct GemmSchedule;  // schedule.h
+
 constexpr int64_t kKBlock = 512;
 constexpr int64_t kPanel = 16;  // columns of b that lie together, on every instruction set
 
@@ -57,10 +59,11 @@ struct Gemm {
   std::byte* c = nullptr;
   DType a_type = DType::f32, b_type = DType::f32, c_type = DType::f32;
   bool b_panels = false;  // b is [n / kPanel][k][kPanel] (bf16: pairs of k), its strides are not read
+  const GemmSchedule* schedule = nullptr;  // null: the default
 };
 
 // Bytes that gemm() needs for sizes up to m, n, k on that many threads. Enough for every instruction set.
-int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads);
+int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads, const GemmSchedule* schedule = nullptr);
 // And as much more when b is in panels of bf16, for rows of a that are rounded to bf16 first.
 int64_t rounded_rows_bytes(int64_t m, int64_t k);
 

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/gemm/schedule.h"
 
 namespace hoist::kernels::cpu {
 
@@ -15,9 +16,13 @@ constexpr int64_t kRowGroup = 48;       // a whole number of slivers on every in
 
 inline int64_t row_bytes(int64_t k) { return (k + 2) * 4 + 24; }
 
+constexpr GemmSchedule kDefaultSchedule{};
+inline const GemmSchedule& schedule_of(const Gemm& g) { return g.schedule ? *g.schedule : kDefaultSchedule; }
+
 // Rows of a packed at once for all workers: up to 16 MiB of them.
-inline int64_t shared_rows(int64_t m, int64_t k) {
+inline int64_t shared_rows(int64_t m, int64_t k, const GemmSchedule& s) {
   int64_t most = std::clamp<int64_t>((int64_t{16} << 20) / row_bytes(k) / kRowGroup, 1, 2048 / kRowGroup);
+  if (s.rows) most = std::clamp<int64_t>(s.rows / kRowGroup, 1, most);
   return std::min((m + kRowGroup - 1) / kRowGroup, most) * kRowGroup;
 }
 
@@ -27,14 +32,53 @@ struct WorkerSpace {
   int64_t a, b, partial;  // rows of a small product; a k block of columns of b; sums of earlier k blocks
   int64_t bytes() const { return a + b + partial; }
 };
-inline WorkerSpace worker_space(int64_t m, int64_t n, int64_t k) {
+constexpr int64_t kSmallA = 1 << 19;
+inline WorkerSpace worker_space(int64_t m, int64_t n, int64_t k, const GemmSchedule& schedule) {
   WorkerSpace s;
-  s.columns = std::min(kBlockColumns, (n + kRowGroup - 1) / kRowGroup * kRowGroup);
-  const int64_t rows = shared_rows(m, k), whole = align64(rows * row_bytes(k) + 64);
-  s.a = rows >= m && whole <= (1 << 19) ? whole : 0;
+  s.columns = std::min(schedule.columns ? schedule.columns : kBlockColumns,
+                       (n + kRowGroup - 1) / kRowGroup * kRowGroup);
+  const int64_t rows = shared_rows(m, k, schedule), whole = align64(rows * row_bytes(k) + 64);
+  s.a = rows >= m && whole <= kSmallA ? whole : 0;
   s.b = align64(s.columns * (kKBlock + 5) * 4);
   s.partial = k > kKBlock ? align64(rows * s.columns * 4) : 0;
   return s;
+}
+// Scratch of a worker for all products up to these sizes: fewer rows may want `a` where more do not.
+inline int64_t most_worker_bytes(int64_t m, int64_t n, int64_t k, const GemmSchedule& schedule) {
+  WorkerSpace s = worker_space(m, n, k, schedule);
+  s.a = std::min(align64(shared_rows(m, k, schedule) * row_bytes(k) + 64), kSmallA);
+  return s.bytes();
+}
+
+// How a product is shared out: equal blocks of columns, and each block of packed rows in pieces.
+struct GemmCut {
+  int64_t rows;    // packed at once
+  int64_t n_step;  // columns of the widest block: blocks are whole tiles, as even as they come
+  int64_t narrow;  // of the narrowest
+  int64_t blocks;  // of columns
+  int64_t pieces;  // of the rows packed at once, where they are enough
+};
+inline GemmCut cut_product(int64_t m, int64_t n, int64_t k, int64_t threads, int64_t tile_columns,
+                           const GemmSchedule& s) {
+  auto up = [](int64_t x, int64_t step) { return (x + step - 1) / step * step; };
+  GemmCut c;
+  c.rows = shared_rows(m, k, s);
+  const int64_t columns = worker_space(m, n, k, s).columns;
+  const double whole = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1);
+  // Columns in equal blocks, as many as keep the threads busy.
+  c.blocks = (n + columns - 1) / columns;
+  const bool many = threads > 1 && whole > 65536;
+  if (many && s.split != GemmSchedule::Split::kRows)
+    c.blocks = std::min(up(c.blocks, threads), up(n, tile_columns) / tile_columns);
+  const int64_t tiles = up(n, tile_columns) / tile_columns;
+  c.blocks = std::min(c.blocks, tiles);
+  c.n_step = up(tiles, c.blocks) / c.blocks * tile_columns;
+  c.narrow = std::min(n, tiles / c.blocks * tile_columns);
+  // Rows are cut too where there are too few columns for the threads.
+  c.pieces = c.blocks < threads ? (threads + c.blocks - 1) / c.blocks : 1;
+  if (many && s.split == GemmSchedule::Split::kRows) c.pieces = std::max(c.pieces, threads);
+  if (many && s.split == GemmSchedule::Split::kGrid) c.pieces = std::max<int64_t>(c.pieces, 2);
+  return c;
 }
 
 inline void flip(Gemm& g) {
