@@ -21,10 +21,10 @@ struct Topology {
 };
 
 struct ThreadPoolOptions {
-  int threads = 0;             // 0: one per core of `topology`
-  bool pin = false;            // pin worker i to topology.cores[i]; the caller's thread is not pinned
-  int first_core = 0;          // offset into topology.cores, for several pools
-  int spin_microseconds = 20;  // how long an idle worker spins before it sleeps
+  int threads = 0;              // 0: one per core of `topology`
+  bool pin = false;             // pin worker i to topology.cores[i]; the caller's thread is not pinned
+  int first_core = 0;           // offset into topology.cores, for several pools
+  int spin_microseconds = 200;  // how long an idle worker spins before it sleeps
 };
 
 class ThreadPool {
