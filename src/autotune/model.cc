@@ -31,15 +31,16 @@ class Model {
   Model(const Problem& p, const GemmSchedule& s, const Machine& machine)
       : p_(p), s_(s), at_(machine), tile_(tile_of(p.isa)), route_(route_of(p, s)) {
     steps_ = (p.key.k + k_step(p) - 1) / k_step(p);
-    block_steps_ = std::min<int64_t>(steps_, cpu::kKBlock / k_step(p));
-    k_blocks_ = (p.key.k + cpu::kKBlock - 1) / cpu::kKBlock;
+    block_steps_ = std::min<int64_t>(steps_, cpu::kKBlock);
+    k_blocks_ = (steps_ + cpu::kKBlock - 1) / cpu::kKBlock;
     step_ = machine.step(p);
   }
 
   double seconds() const {
     if (route_.few) return few_rows();
     const int64_t m = route_.m;
-    const cpu::GemmCut cut = cpu::cut_product(m, route_.n, p_.key.k, p_.threads, tile_.columns, s_);
+    const cpu::GemmCut cut = cpu::cut_product(m, route_.n, p_.key.k, p_.threads, tile_.columns,
+                                              p_.key.layout == GemmLayout::kPanels, s_);
     double total = 0;
     for (int64_t m0 = 0; m0 < m; m0 += cut.rows) {
       const int64_t rows = std::min(cut.rows, m - m0);
@@ -141,7 +142,8 @@ class Model {
     const int64_t m_step = ((rows + pieces - 1) / pieces + tile_.rows - 1) / tile_.rows * tile_.rows;
     const int64_t count = (rows + m_step - 1) / m_step, all = count * cut.blocks;
     const double touch = panel_speed(std::min<int64_t>(all, p_.threads));
-    const int64_t last_rows = rows - (count - 1) * m_step, last = cut.narrow;
+    const int64_t last_rows = rows - (count - 1) * m_step,
+                  last = std::max<int64_t>(1, route_.n - (cut.blocks - 1) * cut.n_step);
     const double whole = task(std::min(m_step, rows), std::min(cut.n_step, route_.n), touch);
     const double narrow = task(std::min(m_step, rows), last, touch);
     const double low = task(last_rows, std::min(cut.n_step, route_.n), touch);

@@ -37,7 +37,7 @@ GemmSchedule read_schedule(const io::Json& at) {
   s.rows = static_cast<uint16_t>(at.get_int("rows", 0, cpu::kMostRows));
   s.few_rows = static_cast<uint8_t>(at.get_int("few_rows", 0, 4));
   s.loop = read_name(at.at("loop"), cpu::find_loop, "panels or slivers");
-  s.split = read_name(at.at("split"), cpu::find_split, "columns, rows or grid");
+  s.split = read_name(at.at("split"), cpu::find_split, "auto, columns, rows or grid");
   s.side = read_name(at.at("side"), cpu::find_side, "auto, straight or swapped");
   s.prefetch = at.get_bool("prefetch");
   if (!s.legal()) at.refuse("columns and rows that are multiples of 48");

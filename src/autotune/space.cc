@@ -49,7 +49,8 @@ std::array<int64_t, 9> signature(const Problem& p, const GemmSchedule& s) {
   const Route r = route_of(p, s);
   if (r.few) return {1, r.swapped};
   const Tile tile = tile_of(p.isa);
-  const cpu::GemmCut cut = cpu::cut_product(r.m, r.n, p.key.k, p.threads, tile.columns, s);
+  const cpu::GemmCut cut =
+      cpu::cut_product(r.m, r.n, p.key.k, p.threads, tile.columns, p.key.layout == GemmLayout::kPanels, s);
   const bool one_tile = cut.n_step <= tile.columns, one_sliver = std::min(cut.rows, r.m) <= tile.rows;
   const bool order = s.loop == GemmSchedule::Loop::kSliversInside && !one_tile && !one_sliver;
   // One thread may pack a small operand by itself, and then cuts columns as they come.

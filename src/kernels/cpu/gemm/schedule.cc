@@ -9,7 +9,7 @@ namespace hoist::kernels::cpu {
 namespace {
 
 constexpr std::string_view kLoops[] = {"panels", "slivers"};
-constexpr std::string_view kSplits[] = {"columns", "rows", "grid"};
+constexpr std::string_view kSplits[] = {"auto", "columns", "rows", "grid"};
 constexpr std::string_view kSides[] = {"auto", "straight", "swapped"};
 constexpr std::string_view kLayouts[] = {"nn", "nt", "tn", "tt", "panels"};
 

@@ -20,8 +20,9 @@ constexpr int kLeastColumns = 48, kMostColumns = 768, kMostRows = 2016;  // and 
 struct GemmSchedule {
   // The inner loop over a block: its slivers of rows each meet all panels of columns, or the other way round.
   enum class Loop : uint8_t { kPanelsInside, kSliversInside };
-  // What threads share out: blocks of columns (and rows where those are too few), rows, or both.
-  enum class Split : uint8_t { kColumns, kRows, kGrid };
+  // What threads share out: blocks of columns (and rows where those are too few), rows, or both; auto: rows
+  // where there are many.
+  enum class Split : uint8_t { kAuto, kColumns, kRows, kGrid };
   // The operand whose rows become slivers: the cheaper one by the result's layout, a, or b. Weights in panels
   // keep their side.
   enum class Side : uint8_t { kAuto, kStraight, kSwapped };
@@ -30,18 +31,18 @@ struct GemmSchedule {
   uint16_t rows = 0;     // packed at once; a multiple of 48 in [48, 2016]; 0: as many as 16 MiB hold
   uint8_t few_rows = 4;  // products of up to so many rows read b as it lies (0 to 4)
   Loop loop = Loop::kPanelsInside;
-  Split split = Split::kColumns;
+  Split split = Split::kAuto;
   Side side = Side::kAuto;
   bool prefetch = true;  // the sliver that comes next, while this one is multiplied
 
   friend bool operator==(const GemmSchedule&, const GemmSchedule&) = default;
   bool legal() const;
-  std::string text() const;  // "columns=288 rows=all few=4 loop=panels split=columns side=auto prefetch=on"
+  std::string text() const;  // "columns=288 rows=all few=4 loop=panels split=auto side=auto prefetch=on"
 };
 
 // Names as they stand in text and in files; find_... give false for a name that is none.
 std::string_view loop_name(GemmSchedule::Loop loop);     // panels, slivers: what is inside
-std::string_view split_name(GemmSchedule::Split split);  // columns, rows, grid
+std::string_view split_name(GemmSchedule::Split split);  // auto, columns, rows, grid
 std::string_view side_name(GemmSchedule::Side side);     // auto, straight, swapped
 bool find_loop(std::string_view name, GemmSchedule::Loop* loop);
 bool find_split(std::string_view name, GemmSchedule::Split* split);

@@ -50,34 +50,33 @@ inline int64_t most_worker_bytes(int64_t m, int64_t n, int64_t k, const GemmSche
   return s.bytes();
 }
 
-// How a product is shared out: equal blocks of columns, and each block of packed rows in pieces.
+// How a product is shared out: blocks of whole tiles of columns, as even as they come, and each block of
+// packed rows in pieces.
 struct GemmCut {
   int64_t rows;    // packed at once
-  int64_t n_step;  // columns of the widest block: blocks are whole tiles, as even as they come
-  int64_t narrow;  // of the narrowest
+  int64_t n_step;  // columns of the widest block
   int64_t blocks;  // of columns
   int64_t pieces;  // of the rows packed at once, where they are enough
 };
 inline GemmCut cut_product(int64_t m, int64_t n, int64_t k, int64_t threads, int64_t tile_columns,
-                           const GemmSchedule& s) {
-  auto up = [](int64_t x, int64_t step) { return (x + step - 1) / step * step; };
+                           bool panels, const GemmSchedule& s) {
+  using Split = GemmSchedule::Split;
+  const int64_t columns = worker_space(m, n, k, s).columns, tiles = (n + tile_columns - 1) / tile_columns;
+  const double whole = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1);
+  // Many rows are shared out evenly, since a tile of columns too many would make one worker wait for another.
+  const bool many_rows = threads > 1 && m >= (panels ? 64 : 128) * threads;
+  const Split split = s.split != Split::kAuto ? s.split : many_rows ? Split::kRows : Split::kColumns;
   GemmCut c;
   c.rows = shared_rows(m, k, s);
-  const int64_t columns = worker_space(m, n, k, s).columns;
-  const double whole = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1);
-  // Columns in equal blocks, as many as keep the threads busy.
   c.blocks = (n + columns - 1) / columns;
   const bool many = threads > 1 && whole > 65536;
-  if (many && s.split != GemmSchedule::Split::kRows)
-    c.blocks = std::min(up(c.blocks, threads), up(n, tile_columns) / tile_columns);
-  const int64_t tiles = up(n, tile_columns) / tile_columns;
+  if (many && split != Split::kRows) c.blocks = (c.blocks + threads - 1) / threads * threads;
   c.blocks = std::min(c.blocks, tiles);
-  c.n_step = up(tiles, c.blocks) / c.blocks * tile_columns;
-  c.narrow = std::min(n, tiles / c.blocks * tile_columns);
+  c.n_step = (tiles + c.blocks - 1) / c.blocks * tile_columns;
   // Rows are cut too where there are too few columns for the threads.
   c.pieces = c.blocks < threads ? (threads + c.blocks - 1) / c.blocks : 1;
-  if (many && s.split == GemmSchedule::Split::kRows) c.pieces = std::max(c.pieces, threads);
-  if (many && s.split == GemmSchedule::Split::kGrid) c.pieces = std::max<int64_t>(c.pieces, 2);
+  if (many && split == Split::kRows) c.pieces = std::max(c.pieces, threads);
+  if (many && split == Split::kGrid) c.pieces = std::max<int64_t>(c.pieces, 2);
   return c;
 }
 
