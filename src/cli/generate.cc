@@ -25,7 +25,7 @@ struct GenerateOptions {
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
   std::vector<int32_t> prompt_ids;
-  bool json = false, logits = false, ignore_eos = false, no_special = false;
+  bool json = false, logits = false, exact = false, ignore_eos = false, no_special = false;
   int threads = 0;
   int64_t context = 0, step_tokens = 256;
 };
@@ -75,6 +75,7 @@ void run(const GenerateOptions& o) {
   options.context = std::min(limit, model.config.max_position);
   if (o.count < options.context - n) options.context = n + o.count;
   options.cache_tokens = options.context;
+  options.weights_as_stored = !o.exact;
   if (!o.trace.empty()) options.trace = &trace;
   decode::Engine engine(model, options);
 
@@ -193,6 +194,9 @@ void add_generate(CLI::App& root) {
   flag(app, "--no-special", o->no_special,
        "Do not add the tokenizer's special tokens (such as <s>) to the prompt");
   flag(app, "--json", o->json, "Print one JSON object: prompt_ids, ids, text, ...");
+  flag(app, "--exact", o->exact,
+       "Compute in float32 throughout: 16-bit and block weights are widened when they are loaded, and no "
+       "activation is rounded to fit them");
   flag(app, "--logits", o->logits, "With --json: the logits after the prompt");
   option(app, "--threads", o->threads, "Threads; 0: one per core");
   option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own");

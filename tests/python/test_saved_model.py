@@ -5,7 +5,7 @@ Usage: test_saved_model.py HOIST_BINARY MODEL_FOLDER     checks this folder
        test_saved_model.py HOIST_BINARY RECIPE           trains a few steps of every family by the recipe first
                                                          (needs torch and transformers)
 
-For a few prompts, the ids are those of AutoTokenizer, and the last position's logits of `hoist generate --logits` those of
+For a few prompts, the ids are those of AutoTokenizer, and the last position's logits of `hoist generate --logits --exact` those of
 AutoModelForCausalLM in float32: norm of the difference over norm at most 1e-5. Weights have moved from where they
 were drawn, so that no two layers can be exchanged unnoticed.
 """
@@ -44,7 +44,7 @@ def check(binary, folder):
         assert not report[kind], f"{folder}: {kind} {sorted(report[kind])[:5]}"
     failures = 0
     for prompt in PROMPTS:
-        got = hoist_cli.generate(binary, folder, prompt, 1, "--logits")
+        got = hoist_cli.generate(binary, folder, prompt, 1, "--logits", "--exact")
         with torch.no_grad():
             want = model(input_ids=torch.tensor([got["prompt_ids"]])).logits[0, -1].double()
         have = torch.tensor(got["logits"], dtype=torch.float64)
