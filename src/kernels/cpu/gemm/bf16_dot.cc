@@ -25,26 +25,16 @@ namespace {
 
 void round_a(Gemm& g, std::byte* to, ThreadPool& pool) {
   const int64_t m = g.m.total(), k = g.k.total();
-  bf16* rows = reinterpret_cast<bf16*>(to);
-  with_type(g.a_type, [&](auto tag) {
-    using T = decltype(tag);
-    const T* a = reinterpret_cast<const T*>(g.a);
-    pool.parallel_for(m, grain_for(k), [&](int64_t begin, int64_t end, int) {
-      int64_t at[kKBlock];
-      for (int64_t i = begin; i < end; ++i) {
-        const T* x = a + g.m.offset(AxisGroup::kA, i);
-        for (int64_t k0 = 0; k0 < k; k0 += kKBlock) {
-          const int64_t n = std::min(kKBlock, k - k0);
-          bf16* y = rows + i * k + k0;
-          if (g.k.contiguous(AxisGroup::kA)) {
-            for (int64_t j = 0; j < n; j += W) store_tail(y + j, load_tail(x + k0 + j, n - j), n - j);
-          } else {
-            g.k.offsets(AxisGroup::kA, k0, n, at);
-            for (int64_t j = 0; j < n; ++j) store_n(y + j, load_n(x + at[j], 1), 1);
-          }
-        }
+  pool.parallel_for(m, grain_for(k), [&](int64_t begin, int64_t end, int) {
+    alignas(64) float values[kKBlock];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t base = g.m.offset(AxisGroup::kA, i);
+      for (int64_t k0 = 0; k0 < k; k0 += kKBlock) {
+        const int64_t n = std::min(kKBlock, k - k0);
+        read_row(g.a_type, g.a, base, g.k, k0, n, values);
+        write_values(DType::bf16, to, i * k + k0, n, values);
       }
-    });
+    }
   });
   // The rows now lie one after another: only the strides of a in m and k change.
   int64_t stride = k;

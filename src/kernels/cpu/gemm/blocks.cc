@@ -69,6 +69,8 @@ constexpr int kV = static_cast<int>(kPanel) / W;
 
 #include "kernels/cpu/gemm/block_codecs.inc"
 
+#include "kernels/cpu/gemm/rows.inc"
+
 // One row of a, `count` values at x, into lane r of a sliver of `rows`.
 void quantize_row(const float* x, int64_t k, int64_t r, int64_t rows, const Sliver& s) {
   alignas(64) int8_t q[kGroup];
@@ -210,18 +212,7 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
       const int64_t base = g.m.offset(AxisGroup::kA, first + r);
       for (int64_t k0 = 0; k0 < k; k0 += kGroup) {  // a group at a time, whatever lies under it
         const int64_t count = std::min(kGroup, k - k0);
-        with_type(g.a_type, [&](auto tag) {
-          using T = decltype(tag);
-          const T* src = reinterpret_cast<const T*>(g.a) + base;
-          if (g.k.contiguous(AxisGroup::kA) || g.k.count == 0) {
-            for (int64_t j = 0; j < count; j += W)
-              store_tail(row + j, load_tail(src + k0 + j, count - j), count - j);
-          } else {
-            int64_t at[kGroup];
-            g.k.offsets(AxisGroup::kA, k0, count, at);
-            for (int64_t j = 0; j < count; ++j) store_n(row + j, load_n(src + at[j], 1), 1);
-          }
-        });
+        read_row(g.a_type, g.a, base, g.k, k0, count, row);
         const int64_t group = k0 / kGroup;
         quantize_row(row, count, r, rows,
                      {s.words + group * (kGroup / 4) * rows, s.sums + group * (kGroup / kSmallest) * rows,
@@ -251,14 +242,8 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
         for (int64_t p = c * chunk; p < last; ++p) {
           tile(g.panels + p * panel_size, k, a, out);
           const int64_t columns = std::min(kPanel, n - p * kPanel);
-          with_type(g.c_type, [&](auto tag) {
-            using T = decltype(tag);
-            for (int64_t r = 0; r < slivers[s].rows; ++r) {
-              T* to = reinterpret_cast<T*>(g.c) + offset[r] + p * kPanel;
-              for (int64_t i = 0; i < columns; i += W)
-                store_tail(to + i, load_tail(out[r] + i, columns - i), columns - i);
-            }
-          });
+          for (int64_t r = 0; r < rows; ++r)
+            write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
         }
       }
     }

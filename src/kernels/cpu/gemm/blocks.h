@@ -29,7 +29,6 @@ enum class BlockFormat : uint8_t { kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5
 struct BlockGemm {
   AxisGroup m, k;  // strides of a, and of c for m
   int64_t n = 0;   // columns of c are contiguous
-  int64_t c_step = 1;
   const std::byte* a = nullptr;
   const std::byte* panels = nullptr;
   std::byte* c = nullptr;

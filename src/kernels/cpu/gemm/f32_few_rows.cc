@@ -15,7 +15,7 @@ namespace {
 
 #include "kernels/cpu/gemm/pack.inc"
 
-#include "kernels/cpu/gemm/write_row.inc"
+#include "kernels/cpu/gemm/rows.inc"
 
 #include "kernels/cpu/gemm/few_rows.inc"
 

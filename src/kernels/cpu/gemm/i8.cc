@@ -31,6 +31,8 @@ constexpr int kV = static_cast<int>(kPanel) / W;
 constexpr int kTilePanels = HOIST_ISA_IS_AVX512 ? 3 : 1;
 constexpr int kTileRows = HOIST_ISA_IS_AVX512 ? 8 : 4;  // of a sliver at once
 
+#include "kernels/cpu/gemm/rows.inc"
+
 // R rows of a sliver from `first` on, against P panels: out[r][0 .. 16 P).
 template <int R, int P>
 void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int64_t panel_size, int64_t k,
@@ -81,20 +83,10 @@ TileFn tile_for(int64_t rows, int64_t panels) {
 }
 
 // One row of a: 127 levels each side of zero. A row with a NaN or an infinity becomes NaN.
-template <class T>
-void quantize_row(const BlockGemm& g, const T* x, int64_t k, int64_t r, std::byte* sliver) {
-  const bool contiguous = g.k.count == 0 || g.k.contiguous(AxisGroup::kA);
+void quantize_row(const BlockGemm& g, int64_t base, int64_t k, int64_t r, std::byte* sliver) {
   alignas(64) float values[256];
   alignas(64) int8_t bytes[256 + 16];
-  auto piece = [&](int64_t at, int64_t n) {
-    if (contiguous) {
-      for (int64_t j = 0; j < n; j += W) store_tail(values + j, load_tail(x + at + j, n - j), n - j);
-      return;
-    }
-    int64_t offset[256];
-    g.k.offsets(AxisGroup::kA, at, n, offset);
-    for (int64_t j = 0; j < n; ++j) store_n(values + j, load_n(x + offset[j], 1), 1);
-  };
+  auto piece = [&](int64_t at, int64_t n) { read_row(g.a_type, g.a, base, g.k, at, n, values); };
   F most = set(0), odd = set(0);
   for (int64_t at = 0; at < k; at += 256) {
     const int64_t n = std::min<int64_t>(256, k - at);
@@ -127,15 +119,11 @@ void quantize_row(const BlockGemm& g, const T* x, int64_t k, int64_t r, std::byt
 
 void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
   const int64_t m = g.m.total(), n = g.n, k = g.k.total();
-  const int64_t slivers = (m + kSliverRows - 1) / kSliverRows, panels = (n + kPanel - 1) / kPanel;
+  const int64_t panels = (n + kPanel - 1) / kPanel;
   const int64_t size = sliver_bytes(k), panel_size = panel_bytes(g.format, k);
   pool.parallel_for(m, std::max<int64_t>(1, 4096 / (k + 1)), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i)
-      with_type(g.a_type, [&](auto tag) {
-        using T = decltype(tag);
-        quantize_row(g, reinterpret_cast<const T*>(g.a) + g.m.offset(AxisGroup::kA, i), k, i % kSliverRows,
-                     workspace + i / kSliverRows * size);
-      });
+      quantize_row(g, g.m.offset(AxisGroup::kA, i), k, i % kSliverRows, workspace + i / kSliverRows * size);
   });
   // Panels that stay in the second-level cache while every sliver passes over them.
   const int64_t most = std::max<int64_t>(1, (panels + 2 * pool.threads() - 1) / (2 * pool.threads()));
@@ -154,19 +142,12 @@ void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
           tile_for(rows, count)(workspace + row / kSliverRows * size, row % kSliverRows,
                                 g.panels + p * panel_size, panel_size, k, out);
           const int64_t columns = std::min(count * kPanel, n - p * kPanel);
-          with_type(g.c_type, [&](auto tag) {
-            using T = decltype(tag);
-            for (int64_t r = 0; r < rows; ++r) {
-              T* to = reinterpret_cast<T*>(g.c) + offset[r] + p * kPanel;
-              for (int64_t i = 0; i < columns; i += W)
-                store_tail(to + i, load_tail(out[r] + i, columns - i), columns - i);
-            }
-          });
+          for (int64_t r = 0; r < rows; ++r)
+            write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
         }
       }
     }
   });
-  (void)slivers;
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA
