@@ -78,11 +78,17 @@ namespace avx512dot {
 using namespace avx512;
 // acc + a.low * b.low + a.high * b.high of pairs of bf16. Subnormals read and come out as zero.
 HOIST_INLINE F dot_bf16(F a, I b, F acc) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
-// acc + four products of an unsigned byte of a by a signed byte of b.
-template <bool kSmall>
-HOIST_INLINE I dot_bytes(I a, I b, I acc) {
-  return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
-}
+// Words of four weights, unsigned bytes of at most kMost, to be multiplied by words of signed bytes.
+template <int kMost>
+struct Bytes {
+  static constexpr bool kCentred = false;
+  I word;
+  Bytes() = default;
+  HOIST_INLINE explicit Bytes(I w) : word(w) {}
+  HOIST_INLINE I dot(I x, I acc) const {
+    return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)word, (__m512i)x);
+  }
+};
 }  // namespace avx512dot
 HOIST_TARGET_POP
 

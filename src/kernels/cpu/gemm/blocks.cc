@@ -1,10 +1,12 @@
-// Products with block-quantized weights (blocks.h): quantizing rows, the tile, and how it is shared out.
+// Products with block-quantized weights (blocks.h): quantizing rows, and how the tiles are shared out.
 #include "kernels/cpu/gemm/blocks.h"
 
 #include <algorithm>
 
 #include "kernels/cpu/common.h"
+#include "kernels/cpu/gemm/block_tiles.h"
 #include "kernels/cpu/gemm/panels.h"
+#include "kernels/cpu/gemm/schedule.h"
 #include "kernels/cpu/simd.h"
 
 #ifndef HOIST_ISA  // once, for the plain target
@@ -12,22 +14,13 @@ namespace hoist::kernels::cpu {
 namespace {
 
 constexpr int64_t kRows = 8;       // rows of a in a sliver
-constexpr int64_t kSmallest = 16;  // k that are summed together
-
-// One sliver of quantized rows, each part [..][rows]: words of four k; sums over every 16 k; scales of
-// groups.
-struct Sliver {
-  int32_t* words;
-  int32_t* sums;
-  float* scales;
-};
 
 struct SliverSpace {
   int64_t words, sums, scales;  // entries per row
   explicit SliverSpace(int64_t k)
-      : words((k + 3) / 4), sums((k + kSmallest - 1) / kSmallest), scales((k + kGroup - 1) / kGroup) {}
+      : words((k + 3) / 4), sums((k + kSumsOver - 1) / kSumsOver), scales((k + kGroup - 1) / kGroup) {}
   int64_t entries() const { return (words + sums + scales) * kRows + 16; }
-  Sliver at(std::byte* workspace, int64_t index, int64_t rows) const {
+  BlockSliver at(std::byte* workspace, int64_t index, int64_t rows) const {
     int32_t* p = reinterpret_cast<int32_t*>(workspace) + index * entries();
     return {p, p + words * rows, reinterpret_cast<float*>(p + (words + sums) * rows)};
   }
@@ -65,14 +58,10 @@ struct Slivers {
 namespace hoist::kernels::cpu::HOIST_ISA {
 namespace {
 
-constexpr int kV = static_cast<int>(kPanel) / W;
-
-#include "kernels/cpu/gemm/block_codecs.inc"
-
 #include "kernels/cpu/gemm/rows.inc"
 
 // One row of a, `count` values at x, into lane r of a sliver of `rows`.
-void quantize_row(const float* x, int64_t k, int64_t r, int64_t rows, const Sliver& s) {
+void quantize_row(const float* x, int64_t k, int64_t r, int64_t rows, const BlockSliver& s) {
   alignas(64) int8_t q[kGroup];
   for (int64_t g = 0; g * kGroup < k; ++g, x += kGroup) {
     const int64_t n = std::min(kGroup, k - g * kGroup);
@@ -90,108 +79,15 @@ void quantize_row(const float* x, int64_t k, int64_t r, int64_t rows, const Sliv
     if (usable)
       for (int64_t i = 0; i < n; i += W) store_bytes(q + i, load_tail(x + i, n - i) * set(inverse));
     s.scales[g * rows + r] = finite ? (usable ? scale : 0.0f) : __builtin_nanf("");
-    const int64_t words = (n + 3) / 4, sums = (n + kSmallest - 1) / kSmallest;
+    const int64_t words = (n + 3) / 4, sums = (n + kSumsOver - 1) / kSumsOver;
     for (int64_t j = 0; j < words; ++j)
       std::memcpy(&s.words[(g * (kGroup / 4) + j) * rows + r], q + 4 * j, 4);
     for (int64_t j = 0; j < sums; ++j) {
       int32_t total = 0;
-      for (int i = 0; i < kSmallest; ++i) total += q[j * kSmallest + i];
-      s.sums[(g * (kGroup / kSmallest) + j) * rows + r] = total;
+      for (int i = 0; i < kSumsOver; ++i) total += q[j * kSumsOver + i];
+      s.sums[(g * (kGroup / kSumsOver) + j) * rows + r] = total;
     }
   }
-}
-
-// R rows against one panel over all of k: out[r][0..16).
-template <class Codec, int R>
-void block_tile(const std::byte* panel, int64_t k, const Sliver& a, float (*out)[kPanel]) {
-  constexpr int kWords = Codec::kSub / 4, kSums = Codec::kSub / static_cast<int>(kSmallest);
-  Codec w(panel, k);
-  F total[R][kV];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kV; ++v) total[r][v] = set(0);
-  const int32_t *words = a.words, *sums = a.sums;
-  const float* scales = a.scales;
-  for (int64_t k0 = 0; k0 < k; k0 += kGroup) {
-    const int64_t end = std::min(kGroup, k - k0);
-    F part[R][kV];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kV; ++v) part[r][v] = set(0);
-#pragma GCC unroll 1
-    for (int64_t at = 0; at < end; at += Codec::kSub) {
-      int32_t total_a[R];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        total_a[r] = sums[r];
-        if constexpr (kSums == 2) total_a[r] += sums[R + r];
-      }
-#pragma GCC unroll 4
-      for (int v = 0; v < kV; ++v) {
-        I acc[R], more[R];  // few rows: two chains, so that one need not wait for itself
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          acc[r] = seti(Codec::kOffset ? -Codec::kOffset * total_a[r] : 0);
-          more[r] = seti(0);
-        }
-#pragma GCC unroll 8
-        for (int j = 0; j < kWords; ++j) {
-          I b = w.word(j, v);
-#pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) {
-            I& to = R <= 2 && (j & 1) ? more[r] : acc[r];
-            to = dot_bytes<Codec::kSmall>(b, seti(words[j * R + r]), to);
-          }
-        }
-        if constexpr (R <= 2)
-          for (int r = 0; r < R; ++r) acc[r] = acc[r] + more[r];
-        F scale = w.scale(v);
-        if constexpr (Codec::kHasMin) {
-          F low = w.minimum(v);
-#pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) part[r][v] = fma(-low, set(static_cast<float>(total_a[r])), part[r][v]);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) part[r][v] = fma(from_int(acc[r]), scale, part[r][v]);
-      }
-      words += kWords * R;
-      sums += kSums * R;
-      w.next();
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kV; ++v) total[r][v] = fma(part[r][v], set(scales[r]), total[r][v]);
-    scales += R;
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kV; ++v) store(out[r] + v * W, total[r][v]);
-}
-
-using TileFn = void (*)(const std::byte*, int64_t, const Sliver&, float (*)[kPanel]);
-template <class Codec>
-TileFn tile_for(int64_t rows) {
-  return rows == 8   ? block_tile<Codec, 8>
-         : rows == 4 ? block_tile<Codec, 4>
-         : rows == 2 ? block_tile<Codec, 2>
-                     : block_tile<Codec, 1>;
-}
-TileFn tile_of(BlockFormat format, int64_t rows) {
-  switch (format) {
-    case BlockFormat::kQ4_0: return tile_for<Q4_0>(rows);
-    case BlockFormat::kQ4_1: return tile_for<Q4_1>(rows);
-    case BlockFormat::kQ5_0: return tile_for<Q5_0>(rows);
-    case BlockFormat::kQ5_1: return tile_for<Q5_1>(rows);
-    case BlockFormat::kQ4_K: return tile_for<Q4_K>(rows);
-    case BlockFormat::kQ5_K: return tile_for<Q5_K>(rows);
-    case BlockFormat::kQ6_K: return tile_for<Q6_K>(rows);
-    default: break;
-  }
-  return tile_for<Q8_0>(rows);
 }
 
 }  // namespace
@@ -202,12 +98,13 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
   if (g.format == BlockFormat::kI8) return i8_gemm(g, workspace, pool);
   const SliverSpace space(k);
   const Slivers slivers(m);
+  const bool super = block_size(g.format) == 256;
   const int64_t panels = (n + kPanel - 1) / kPanel;
   const int64_t panel_size = panel_bytes(g.format, k);
   auto quantize = [&](int64_t index) {
     alignas(64) float row[kGroup + 16];
     const auto [first, rows] = slivers[index];
-    const Sliver s = space.at(workspace, index, rows);
+    const BlockSliver s = space.at(workspace, index, rows);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t base = g.m.offset(AxisGroup::kA, first + r);
       for (int64_t k0 = 0; k0 < k; k0 += kGroup) {  // a group at a time, whatever lies under it
@@ -215,7 +112,7 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
         read_row(g.a_type, g.a, base, g.k, k0, count, row);
         const int64_t group = k0 / kGroup;
         quantize_row(row, count, r, rows,
-                     {s.words + group * (kGroup / 4) * rows, s.sums + group * (kGroup / kSmallest) * rows,
+                     {s.words + group * (kGroup / 4) * rows, s.sums + group * (kGroup / kSumsOver) * rows,
                       s.scales + group * rows});
       }
     }
@@ -227,7 +124,7 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
   // Panels in chunks that stay in the second-level cache while every sliver passes over them.
   const int64_t work = m * k * kPanel;
   const int64_t chunk = m <= kRows ? std::max<int64_t>(1, 262144 / work)
-                                   : std::clamp<int64_t>((448 << 10) / panel_size, 1,
+                                   : std::clamp<int64_t>(second_level_cache() * 7 / 16 / panel_size, 1,
                                                          std::max<int64_t>(1, panels / (2 * pool.threads())));
   pool.parallel_for((panels + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end, int) {
     alignas(64) float out[kRows][kPanel];
@@ -235,8 +132,8 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
       const int64_t last = std::min(panels, (c + 1) * chunk);
       for (int64_t s = 0; s < slivers.count; ++s) {
         const auto [first, rows] = slivers[s];
-        const Sliver a = space.at(workspace, s, rows);
-        const TileFn tile = tile_of(g.format, rows);
+        const BlockSliver a = space.at(workspace, s, rows);
+        const BlockTile tile = super ? block_tile_256(g.format, rows) : block_tile_32(g.format, rows);
         int64_t offset[kRows];
         g.m.offsets(AxisGroup::kC, first, rows, offset);
         for (int64_t p = c * chunk; p < last; ++p) {

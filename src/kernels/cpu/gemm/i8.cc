@@ -6,6 +6,7 @@
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/gemm/blocks.h"
 #include "kernels/cpu/gemm/panels.h"
+#include "kernels/cpu/gemm/schedule.h"
 #include "kernels/cpu/simd.h"
 
 #ifndef HOIST_ISA  // once, for the plain target
@@ -37,6 +38,7 @@ constexpr int kTileRows = HOIST_ISA_IS_AVX512 ? 8 : 4;  // of a sliver at once
 template <int R, int P>
 void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int64_t panel_size, int64_t k,
              float (*out)[3 * kPanel]) {
+  using B = Bytes<255>;
   const int32_t* a = reinterpret_cast<const int32_t*>(sliver) + first;
   I acc[R][P * kV];
 #pragma GCC unroll 16
@@ -46,14 +48,14 @@ void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int
   const std::byte* w = panel + 64;
 #pragma GCC unroll 1
   for (int64_t j = 0; j < k; j += 4, a += kSliverRows, w += 64) {
-    I b[P * kV];
+    B b[P * kV];
 #pragma GCC unroll 16
     for (int v = 0; v < P * kV; ++v)
-      b[v] = loadi(reinterpret_cast<const int32_t*>(w + v / kV * panel_size) + v % kV * W);
+      b[v] = B(loadi(reinterpret_cast<const int32_t*>(w + v / kV * panel_size) + v % kV * W));
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
-      for (int v = 0; v < P * kV; ++v) acc[r][v] = dot_bytes<false>(b[v], seti(a[r]), acc[r][v]);
+      for (int v = 0; v < P * kV; ++v) acc[r][v] = b[v].dot(seti(a[r]), acc[r][v]);
   }
   const int32_t* sums = reinterpret_cast<const int32_t*>(sliver) + k / 4 * kSliverRows + first;
   const float* scales = reinterpret_cast<const float*>(sums + kSliverRows);
@@ -62,7 +64,7 @@ void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int
 #pragma GCC unroll 16
     for (int v = 0; v < P * kV; ++v) {
       F scale = load(reinterpret_cast<const float*>(panel + v / kV * panel_size) + v % kV * W);
-      store(out[r] + v * W, from_int(acc[r][v] - seti(sums[r])) * (scale * set(scales[r])));
+      store(out[r] + v * W, from_int(B::kCentred ? acc[r][v] : acc[r][v] - seti(sums[r])) * (scale * set(scales[r])));
     }
 }
 
@@ -127,7 +129,7 @@ void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
   });
   // Panels that stay in the second-level cache while every sliver passes over them.
   const int64_t most = std::max<int64_t>(1, (panels + 2 * pool.threads() - 1) / (2 * pool.threads()));
-  int64_t chunk = std::clamp<int64_t>((448 << 10) / panel_size, 1, most);
+  int64_t chunk = std::clamp<int64_t>(second_level_cache() * 7 / 16 / panel_size, 1, most);
   chunk = std::max<int64_t>(chunk / kTilePanels, 1) * kTilePanels;
   pool.parallel_for((panels + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end, int) {
     alignas(64) float out[kTileRows][3 * kPanel];

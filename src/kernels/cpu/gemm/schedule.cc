@@ -5,6 +5,10 @@
 #include <atomic>
 #include <tuple>
 
+#include <unistd.h>
+
+#include "kernels/cpu/gemm/gemm.h"
+
 namespace hoist::kernels::cpu {
 namespace {
 
@@ -34,6 +38,20 @@ bool find_split(std::string_view name, GemmSchedule::Split* x) { return find_nam
 bool find_side(std::string_view name, GemmSchedule::Side* x) { return find_name(kSides, name, x); }
 bool find_layout(std::string_view name, GemmLayout* x) { return find_name(kLayouts, name, x); }
 
+int64_t second_level_cache() {
+  static const int64_t bytes = [] {
+    const long found = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return std::clamp<int64_t>(found > 0 ? found : 1 << 20, 1 << 18, 1 << 22);
+  }();
+  return bytes;
+}
+
+int default_columns() {
+  const int64_t quarter = second_level_cache() / 4 / (kKBlock * 4);
+  return static_cast<int>(
+      std::clamp<int64_t>((quarter + 24) / kLeastColumns * kLeastColumns, kLeastColumns, kMostColumns));
+}
+
 bool GemmSchedule::legal() const {
   const bool sized = columns % kLeastColumns == 0 && columns <= kMostColumns && rows % 48 == 0 &&
                      rows <= kMostRows && few_rows <= 4;
@@ -41,7 +59,7 @@ bool GemmSchedule::legal() const {
 }
 
 std::string GemmSchedule::text() const {
-  std::string out = "columns=" + std::to_string(columns ? columns : 288);
+  std::string out = "columns=" + std::to_string(columns ? columns : default_columns());
   out += " rows=" + (rows ? std::to_string(rows) : "all") + " few=" + std::to_string(few_rows);
   out += " loop=" + std::string(loop_name(loop)) + " split=" + std::string(split_name(split));
   out += " side=" + std::string(side_name(side)) + " prefetch=" + (prefetch ? "on" : "off");

@@ -27,7 +27,7 @@ struct GemmSchedule {
   // keep their side.
   enum class Side : uint8_t { kAuto, kStraight, kSwapped };
 
-  uint16_t columns = 0;  // packed at once; a multiple of 48 in [48, 768]; 0: 288
+  uint16_t columns = 0;  // packed at once; a multiple of 48 in [48, 768]; 0: default_columns()
   uint16_t rows = 0;     // packed at once; a multiple of 48 in [48, 2016]; 0: as many as 16 MiB hold
   uint8_t few_rows = 4;  // products of up to so many rows read b as it lies (0 to 4)
   Loop loop = Loop::kPanelsInside;
@@ -39,6 +39,11 @@ struct GemmSchedule {
   bool legal() const;
   std::string text() const;  // "columns=288 rows=all few=4 loop=panels split=auto side=auto prefetch=on"
 };
+
+// Bytes of a core's second-level cache; 1 MiB where the system does not say.
+int64_t second_level_cache();
+// Columns whose block of k, packed, takes about a quarter of that cache.
+int default_columns();
 
 // Names as they stand in text and in files; find_... give false for a name that is none.
 std::string_view loop_name(GemmSchedule::Loop loop);     // panels, slivers: what is inside

@@ -11,7 +11,6 @@
 namespace hoist::kernels::cpu {
 
 // Sizes that hold for every instruction set: a sliver's slack is 16 words for at least 3 rows.
-constexpr int64_t kBlockColumns = 288;  // columns of b packed at once: with kKBlock, half of a 1 MiB cache
 constexpr int64_t kRowGroup = 48;       // a whole number of slivers on every instruction set
 
 inline int64_t row_bytes(int64_t k) { return (k + 2) * 4 + 24; }
@@ -35,7 +34,7 @@ struct WorkerSpace {
 constexpr int64_t kSmallA = 1 << 19;
 inline WorkerSpace worker_space(int64_t m, int64_t n, int64_t k, const GemmSchedule& schedule) {
   WorkerSpace s;
-  s.columns = std::min(schedule.columns ? schedule.columns : kBlockColumns,
+  s.columns = std::min<int64_t>(schedule.columns ? schedule.columns : default_columns(),
                        (n + kRowGroup - 1) / kRowGroup * kRowGroup);
   const int64_t rows = shared_rows(m, k, schedule), whole = align64(rows * row_bytes(k) + 64);
   s.a = rows >= m && whole <= kSmallA ? whole : 0;

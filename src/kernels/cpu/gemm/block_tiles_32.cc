@@ -1,0 +1,35 @@
+// Tiles of the block formats that hold 32 weights a block.
+#include <utility>
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/gemm/block_tiles.h"
+#include "kernels/cpu/simd.h"
+
+#define HOIST_ISA_DOT
+#define HOIST_ISA_FILE "kernels/cpu/gemm/block_tiles_32.cc"
+#include "kernels/cpu/for_each_isa.h"
+
+#if !HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX512DOT  // AVX-512 without VNNI takes the AVX2 kernels
+namespace hoist::kernels::cpu::HOIST_ISA {
+namespace {
+
+constexpr int kV = static_cast<int>(kPanel) / W;
+
+#include "kernels/cpu/gemm/block_codecs.inc"
+
+#include "kernels/cpu/gemm/block_tile.inc"
+
+}  // namespace
+
+BlockTile block_tile_32(BlockFormat format, int64_t rows) {
+  switch (format) {
+    case BlockFormat::kQ4_0: return tile_for<Q4_0>(rows);
+    case BlockFormat::kQ4_1: return tile_for<Q4_1>(rows);
+    case BlockFormat::kQ5_0: return tile_for<Q5_0>(rows);
+    case BlockFormat::kQ5_1: return tile_for<Q5_1>(rows);
+    default: return tile_for<Q8_0>(rows);
+  }
+}
+
+}  // namespace hoist::kernels::cpu::HOIST_ISA
+#endif
