@@ -15,6 +15,7 @@
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/layer_norm.h"
+#include "ops/linear.h"
 #include "ops/lstm.h"
 #include "ops/moe.h"
 #include "ops/paged.h"
@@ -90,6 +91,7 @@ constexpr const ir::OpDef* kOps[] = {
     &kEmbeddingGrad,
     &kLayerNorm,
     &kLayerNormGrad,
+    &kLinear,
     &kLstm,
     &kLstmGrad,
     &kRouteSort,

@@ -4,6 +4,7 @@
 #include "ops/activation.h"
 #include "ops/elementwise.h"
 #include "ops/swiglu.h"
+#include "passes/fuse_linear.h"
 
 namespace hoist::passes {
 
@@ -35,9 +36,24 @@ struct Fuser {
     return n.op == &op ? &n : nullptr;
   }
 
+  bool has_kernel(const LinearMatch& m) const {
+    std::vector<ir::Type> types;
+    for (ValueId v : {m.operands.x, m.operands.w, m.operands.bias, m.operands.gate, m.operands.residual})
+      if (v != kNoValue) types.push_back(g.type(v));
+    const ir::Attrs attrs = ir::Attrs::of(m.attrs);
+    const std::vector<ir::Type> results = ir::infer_types(ops::kLinear, attrs, types);
+    return oracle({&ops::kLinear, &attrs, types, results});
+  }
+
   ValueId rewrite(const Node& node) {
     ir::Builder& b = rewriter.builder();
     b.set_scope(node.scope);
+    if (auto m = match_linear(g, uses, node); m && has_kernel(*m)) {
+      ops::LinearOperands mapped = m->operands;
+      for (ValueId* v : {&mapped.x, &mapped.w, &mapped.bias, &mapped.gate, &mapped.residual})
+        if (*v != kNoValue) *v = rewriter.map(*v);
+      return ops::linear(b, mapped, m->attrs);
+    }
     if (node.op == &ops::kMul) {
       for (int i = 0; i < 2; ++i) {
         ValueId gate = node.operands[static_cast<size_t>(i)], up = node.operands[static_cast<size_t>(1 - i)];

@@ -1,12 +1,14 @@
-// contract as a matrix product: each axis of the op joins one group of the Gemm (gemm.h, blocks.h).
+// contract and linear as matrix products: each axis of the op joins one group of the Gemm (gemm.h, blocks.h).
 #include "ops/contract.h"
 
+#include "kernels/cpu/common.h"
 #include "kernels/cpu/gemm/blocks.h"
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/gemm/panels.h"
 #include "kernels/cpu/gemm/schedule.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/simd.h"
+#include "ops/linear.h"
 
 #ifndef HOIST_ISA  // once, for the plain target
 namespace hoist::kernels::cpu {
@@ -40,6 +42,13 @@ bool panels_supports(const ir::OpView& v) {
     if (out.rank() < rows || !(out.dims[out.rank() - rows + i].axis == y.dims[i].axis)) return false;
   return true;
 }
+
+bool epilogue_supports(const ir::OpView& v) {
+  const ops::LinearPlaces places(v.attrs_as<ops::LinearAttrs>());
+  return narrow_float(v.results[0].dtype) &&
+         (places.bias < 0 || narrow_float(v.operands[static_cast<size_t>(places.bias)].dtype));
+}
+bool linear_supports(const ir::OpView& v) { return contract_supports(v) && epilogue_supports(v); }
 
 template <class Axes>
 int64_t elements(const ir::OpView& v, const Axes& axes, int operand) {
@@ -130,8 +139,24 @@ Gemm contract_gemm(const KernelArgs& args) {
   return g;
 }
 
-BlockGemm contract_blocks(const KernelArgs& args) {
-  const Gemm g = contract_gemm(args);
+Epilogue linear_epilogue(const KernelArgs& args) {
+  const auto& a = args.attrs.as<ops::LinearAttrs>();
+  const ops::LinearPlaces places(a);
+  auto data = [&](int8_t place) -> const std::byte* {
+    return place < 0 ? nullptr : args.operands[static_cast<size_t>(place)].data;
+  };
+  Epilogue e;
+  e.scale = static_cast<float>(a.scale);
+  ops::find_activation(a.activation, &e.activation);
+  ops::find_activation(a.gate_activation, &e.gate_activation);
+  if (places.bias >= 0) e.bias_type = args.operands[static_cast<size_t>(places.bias)].dtype;
+  e.bias = data(places.bias);
+  e.gate = data(places.gate);
+  e.residual = data(places.residual);
+  return e;
+}
+
+BlockGemm block_gemm_of(const Gemm& g, const KernelArgs& args) {
   BlockGemm b;
   b.m = g.m;
   b.k = g.k;
@@ -142,6 +167,7 @@ BlockGemm contract_blocks(const KernelArgs& args) {
   b.a_type = g.a_type;
   b.c_type = g.c_type;
   b.format = args.prepared.as<ContractPlan>().format;
+  b.epilogue = g.epilogue;
   return b;
 }
 
@@ -155,29 +181,55 @@ BlockGemm contract_blocks(const KernelArgs& args) {
 
 namespace hoist::kernels::cpu::HOIST_ISA {
 
+namespace {
+
+void run_dense(const KernelArgs& args, const Epilogue* epilogue) {
+  Gemm g = contract_gemm(args);
+  g.epilogue = epilogue;
+  gemm(g, args.workspace, args.pool);
+}
+
+// Weights in panels, dense or in blocks.
+void run_panels(const KernelArgs& args, const Epilogue* epilogue) {
+#if !HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX512DOT
+  if (args.prepared.as<ContractPlan>().weights == ContractPlan::Weights::kBlocks) {
+    Gemm g = contract_gemm(args);
+    g.epilogue = epilogue;
+    return block_gemm(block_gemm_of(g, args), args.workspace, args.pool);
+  }
+#endif
+  run_dense(args, epilogue);
+}
+
+bool supports_these_panels(const ir::OpView& v) {
+#if HOIST_ISA_IS_AVX512 && !HOIST_ISA_IS_AVX512DOT  // blocks without VNNI: the AVX2 kernel
+  const ir::Format* f = ir::find_format(v.operands[1].format);
+  if (!f || !f->base.empty()) return false;
+#endif
+  return panels_supports(v);
+}
+
+}  // namespace
+
 void add_contract(KernelList& list) {
   static const Kernel kernels[] = {
-    {"contract", HOIST_ISA_NAME, contract_supports,
-     [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
-     contract_prepare, contract_workspace},
-#if !HOIST_ISA_IS_AVX512 || HOIST_ISA_IS_AVX512DOT  // AVX-512 without VNNI: the AVX2 kernel
-    {"contract", HOIST_ISA_NAME, panels_supports,
-     [](const KernelArgs& args) noexcept {
-       if (args.prepared.as<ContractPlan>().weights == ContractPlan::Weights::kBlocks)
-         block_gemm(contract_blocks(args), args.workspace, args.pool);
-       else
-         gemm(contract_gemm(args), args.workspace, args.pool);
-     },
-     contract_prepare, contract_workspace},
-#else
-    {"contract", HOIST_ISA_NAME,
-     [](const ir::OpView& v) {
-       const ir::Format* f = ir::find_format(v.operands[1].format);
-       return f && f->base.empty() && panels_supports(v);
-     },
-     [](const KernelArgs& args) noexcept { gemm(contract_gemm(args), args.workspace, args.pool); },
-     contract_prepare, contract_workspace},
-#endif
+      {"contract", HOIST_ISA_NAME, contract_supports,
+       [](const KernelArgs& args) noexcept { run_dense(args, nullptr); }, contract_prepare, contract_workspace},
+      {"contract", HOIST_ISA_NAME, supports_these_panels,
+       [](const KernelArgs& args) noexcept { run_panels(args, nullptr); }, contract_prepare, contract_workspace},
+      {"linear", HOIST_ISA_NAME, linear_supports,
+       [](const KernelArgs& args) noexcept {
+         const Epilogue e = linear_epilogue(args);
+         run_dense(args, &e);
+       },
+       contract_prepare, contract_workspace},
+      {"linear", HOIST_ISA_NAME,
+       [](const ir::OpView& v) { return supports_these_panels(v) && epilogue_supports(v); },
+       [](const KernelArgs& args) noexcept {
+         const Epilogue e = linear_epilogue(args);
+         run_panels(args, &e);
+       },
+       contract_prepare, contract_workspace},
   };
   for (const Kernel& k : kernels) list.push_back(&k);
 }

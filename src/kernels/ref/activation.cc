@@ -6,18 +6,12 @@ namespace hoist::kernels::ref {
 
 namespace {
 
-constexpr double kSqrt2OverPi = 0.79788456080286536;
-constexpr double kInvSqrt2 = 0.70710678118654752;
 constexpr double kInvSqrt2Pi = 0.39894228040143268;
 
-double gelu_tanh_inner(double x) { return std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)); }
-double gelu_tanh(double x) { return 0.5 * x * (1 + gelu_tanh_inner(x)); }
 double gelu_tanh_slope(double x) {
   const double t = gelu_tanh_inner(x);
   return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * kSqrt2OverPi * (1 + 3 * 0.044715 * x * x);
 }
-double normal_cdf(double x) { return 0.5 * (1 + std::erf(x * kInvSqrt2)); }
-double gelu_erf(double x) { return x * normal_cdf(x); }
 double gelu_erf_slope(double x) { return normal_cdf(x) + x * kInvSqrt2Pi * std::exp(-0.5 * x * x); }
 
 // x, dy -> dy * slope(x)

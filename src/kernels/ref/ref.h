@@ -106,6 +106,11 @@ void run_unary(const KernelArgs& args) noexcept {
 
 inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 inline double silu(double x) { return x * sigmoid(x); }
+constexpr double kSqrt2OverPi = 0.79788456080286536, kInvSqrt2 = 0.70710678118654752;
+inline double gelu_tanh_inner(double x) { return std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)); }
+inline double gelu_tanh(double x) { return 0.5 * x * (1 + gelu_tanh_inner(x)); }
+inline double normal_cdf(double x) { return 0.5 * (1 + std::erf(x * kInvSqrt2)); }
+inline double gelu_erf(double x) { return x * normal_cdf(x); }
 inline double silu_slope(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
 
 // ---- loops ----

@@ -1,6 +1,7 @@
 // bf16 by bf16 with the CPU's dot product.
 #include <type_traits>
 
+#include "kernels/cpu/gemm/epilogue.h"
 #include "kernels/cpu/gemm/paths.h"
 #include "kernels/cpu/gemm/sizes.h"
 #include "kernels/cpu/simd.h"

@@ -1,6 +1,7 @@
 // f32 by bf16 panels: mixed operands, and CPUs without a dot product of bf16.
 #include <type_traits>
 
+#include "kernels/cpu/gemm/epilogue.h"
 #include "kernels/cpu/gemm/paths.h"
 #include "kernels/cpu/gemm/sizes.h"
 #include "kernels/cpu/simd.h"

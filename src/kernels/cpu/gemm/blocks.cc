@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/gemm/block_tiles.h"
+#include "kernels/cpu/gemm/epilogue.h"
 #include "kernels/cpu/gemm/panels.h"
 #include "kernels/cpu/gemm/schedule.h"
 #include "kernels/cpu/simd.h"
@@ -139,6 +140,7 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
         for (int64_t p = c * chunk; p < last; ++p) {
           tile(g.panels + p * panel_size, k, a, out);
           const int64_t columns = std::min(kPanel, n - p * kPanel);
+          if (g.epilogue) finish(*g.epilogue, {out[0], rows, kPanel, p * kPanel, columns, offset, g.c_type});
           for (int64_t r = 0; r < rows; ++r)
             write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
         }

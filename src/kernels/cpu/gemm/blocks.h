@@ -34,6 +34,7 @@ struct BlockGemm {
   std::byte* c = nullptr;
   DType a_type = DType::f32, c_type = DType::f32;
   BlockFormat format = BlockFormat::kQ8_0;
+  const Epilogue* epilogue = nullptr;  // null: none
 };
 
 constexpr int64_t kLongestI8 = 65536;

@@ -1,6 +1,7 @@
 // Products in f32 multiply-adds.
 #include <type_traits>
 
+#include "kernels/cpu/gemm/epilogue.h"
 #include "kernels/cpu/gemm/paths.h"
 #include "kernels/cpu/gemm/sizes.h"
 #include "kernels/cpu/simd.h"

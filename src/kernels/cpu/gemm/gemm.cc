@@ -35,7 +35,8 @@ void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const 
   }
   const GemmSchedule& schedule = schedule_of(g);
   const bool swap =
-      schedule.side == GemmSchedule::Side::kAuto
+      g.epilogue ? false
+      : schedule.side == GemmSchedule::Side::kAuto
           ? cost(n, m, k, g.m.contiguous(AxisGroup::kC)) < cost(m, n, k, g.n.contiguous(AxisGroup::kC))
           : schedule.side == GemmSchedule::Side::kSwapped;
   if (swap) flip(g);

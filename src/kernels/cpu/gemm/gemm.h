@@ -20,6 +20,7 @@
 
 #include "base/dtype.h"
 #include "base/threads.h"
+#include "ops/linear.h"
 
 namespace hoist::kernels::cpu {
 
@@ -52,6 +53,17 @@ struct AxisGroup {
   }
 };
 
+// What is done to an element after its sum (ops/linear.h), before it is rounded to c's type. c's columns lie side by
+// side then, and gate and residual lie as c does, in its type.
+struct Epilogue {
+  float scale = 1;
+  ops::Activation activation = ops::Activation::kNone, gate_activation = ops::Activation::kNone;
+  DType bias_type = DType::f32;
+  const std::byte* bias = nullptr;  // [n]
+  const std::byte* gate = nullptr;
+  const std::byte* residual = nullptr;
+};
+
 struct Gemm {
   AxisGroup batch, m, n, k;
   const std::byte* a = nullptr;
@@ -60,6 +72,7 @@ struct Gemm {
   DType a_type = DType::f32, b_type = DType::f32, c_type = DType::f32;
   bool b_panels = false;  // b is [n / kPanel][k][kPanel] (bf16: pairs of k), its strides are not read
   const GemmSchedule* schedule = nullptr;  // null: the default
+  const Epilogue* epilogue = nullptr;      // null: none; otherwise a and b keep their places, and batch is empty
 };
 
 // Bytes that gemm() needs for sizes up to m, n, k on that many threads. Enough for every instruction set.

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/gemm/blocks.h"
+#include "kernels/cpu/gemm/epilogue.h"
 #include "kernels/cpu/gemm/panels.h"
 #include "kernels/cpu/gemm/schedule.h"
 #include "kernels/cpu/simd.h"
@@ -144,6 +145,7 @@ void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
           tile_for(rows, count)(workspace + row / kSliverRows * size, row % kSliverRows,
                                 g.panels + p * panel_size, panel_size, k, out);
           const int64_t columns = std::min(count * kPanel, n - p * kPanel);
+          if (g.epilogue) finish(*g.epilogue, {out[0], rows, 3 * kPanel, p * kPanel, columns, offset, g.c_type});
           for (int64_t r = 0; r < rows; ++r)
             write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
         }
