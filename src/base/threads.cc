@@ -130,7 +130,14 @@ ThreadPool::ThreadPool(const ThreadPoolOptions& options) : state_(std::make_uniq
   }
 }
 
+ThreadPool::ThreadPool(Serial) : threads_(1) {}
+ThreadPool& ThreadPool::serial() {
+  static ThreadPool pool{Serial()};
+  return pool;
+}
+
 ThreadPool::~ThreadPool() {
+  if (!state_) return;
   state_->stop = true;
   state_->epoch.fetch_add(1, std::memory_order_release);
   state_->epoch.notify_all();

@@ -35,6 +35,10 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
+  // One thread, the caller's, without state: unlike any other it may be called by many threads at once, and
+  // from inside the body of another pool. For work that is a task of something larger.
+  static ThreadPool& serial();
+
   // Calls body(begin, end, worker) on disjoint ranges that cover [0, n), each at least `grain` long except
   // the last, on up to threads() threads including the caller; returns when all are done. `worker` is in [0,
   // threads()) and no two ranges run with the same worker at once. `body` must not throw. Not re-entrant: one
@@ -43,6 +47,8 @@ class ThreadPool {
 
  private:
   struct State;
+  struct Serial {};
+  explicit ThreadPool(Serial);
   void work(int worker);
   std::unique_ptr<State> state_;
   int threads_;

@@ -15,6 +15,7 @@ void add_gemm_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_gemv_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_attention_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_conv_cases(const CaseOptions& options, std::vector<Case>& cases);
+void add_moe_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_memory_cases(const CaseOptions& options, std::vector<Case>& cases);
 
 }  // namespace hoist::bench

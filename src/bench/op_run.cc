@@ -40,7 +40,9 @@ void fill(const Operand& o, std::byte* to, uint64_t seed) {
     return;
   }
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t whole = o.count ? i : o.base + static_cast<int64_t>(mix.next() >> 1) % o.limit;
+    const int64_t whole = o.count            ? i
+                          : !o.given.empty() ? o.given[static_cast<size_t>(i)]
+                                             : o.base + static_cast<int64_t>(mix.next() >> 1) % o.limit;
     switch (o.type.dtype) {
       case DType::f32: reinterpret_cast<float*>(to)[i] = mix.real(); break;
       case DType::f64: reinterpret_cast<double*>(to)[i] = static_cast<double>(mix.real()); break;

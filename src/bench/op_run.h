@@ -10,11 +10,13 @@
 namespace hoist::bench {
 
 // How an operand is filled: floats in (-1, 1); integers uniform in [base, base + limit), or with `count` the
-// element's own index. Formatted (block-quantized) types get bytes that are finite in every format.
+// element's own index, or those of `given`. Formatted (block-quantized) types get bytes that are finite in
+// every format.
 struct Operand {
   ir::Type type;
   int64_t base = 0, limit = 1;
   bool count = false;
+  std::vector<int64_t> given = {};  // as many as there are elements
 };
 
 // An empty Run when the op refuses these types, or no kernel of the ISA's table but the reference supports

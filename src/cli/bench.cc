@@ -129,6 +129,7 @@ void run_kernels(const KernelFlags& f) {
   const bench::CaseOptions which{f.small};
   bench::add_gemm_cases(which, cases);
   bench::add_gemv_cases(which, cases);
+  bench::add_moe_cases(which, cases);
   bench::add_attention_cases(which, cases);
   bench::add_memory_cases(which, cases);
   bench::add_conv_cases(which, cases);

@@ -10,8 +10,6 @@
 namespace hoist::ir {
 
 namespace {
-constexpr int64_t kPanelRows = 16;
-
 std::vector<Format> make_formats() {
   struct Block {
     const char* name;

@@ -38,6 +38,7 @@ struct Format {
   int panel;             // 0: as published
   std::string base;      // the block format; empty for dense panels
 };
+constexpr int64_t kPanelRows = 16;
 // nullptr if the name is unknown.
 const Format* find_format(Symbol name);
 

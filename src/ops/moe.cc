@@ -70,7 +70,7 @@ void check_pieces(const OpView& view, const GroupedAttrs& a, int64_t experts) {
 void check_operands(const OpView& view, const GroupedAttrs& a) {
   ir::expect_operands(view, 3);
   expect_dense_float(view, 0);
-  expect_dense_float(view, 1);
+  if (view.operands[1].format.empty()) expect_dense_float(view, 1);
   expect_ids(view, 2);
   const Type &x = view.operands[0], &y = view.operands[1], &counts = view.operands[2];
   ir::expect(view, x.rank() >= 1 && x.dims[0].axis == a.row_axis, "row_axis must be x's outermost axis");
@@ -79,9 +79,32 @@ void check_operands(const OpView& view, const GroupedAttrs& a) {
   ir::expect(view, !(routed == a.expert_axis) && !x.has(routed) && !y.has(routed),
              "the axis of counts must have a name of its own: every piece holds all counts");
   const bool f64 = a.to == DType::f64;
+  ir::expect(view, is_float(y.dtype), "expected float tensors");
   ir::expect(view, is_float(a.to) && (x.dtype == DType::f64) == f64 && (y.dtype == DType::f64) == f64,
              "f64 does not mix with other types");
   ir::expect(view, !x.has(a.expert_axis), "x may not have the axis of experts");
+}
+
+// As those of contract are, one expert after another.
+void check_panels(const OpView& view) {
+  const Type &x = view.operands[0], &w = view.operands[1];
+  const std::string why = ir::format_problem(w);
+  ir::expect(view, why.empty(), why.c_str());
+  const int rows = w.rank() - ir::find_format(w.format)->panel;
+  ir::expect(view, rows < w.rank(), "expected weights in panels");
+  ir::expect(view, rows > 0, "weights in panels: expected the axis of experts outside the panels' rows");
+  int64_t of_expert = 1;
+  int at = 0;  // contracted axes come in the same order in both
+  for (int i = 1; i < w.rank(); ++i) {
+    const int j = x.find(w.dims[i].axis);
+    ir::expect(view, i < rows ? j < 0 : j > at,
+               "weights in panels: expected experts, free axes, then the contracted ones in the order of x");
+    if (i < rows) of_expert *= w.dims[i].size;
+    at = std::max(at, j);
+  }
+  ir::expect(
+      view, of_expert % ir::kPanelRows == 0,
+      "weights in panels: an expert's rows are not a multiple of 16, so that experts would share a panel");
 }
 
 void infer_contract(const OpView& view, std::vector<Type>& results) {
@@ -91,6 +114,7 @@ void infer_contract(const OpView& view, std::vector<Type>& results) {
   ir::expect(view, w.rank() >= 1 && w.dims[0].axis == a.expert_axis && !w.dims[0].live,
              "expert_axis must be w's outermost axis");
   check_pieces(view, a, w.dims[0].size);
+  if (!w.format.empty()) check_panels(view);
   for (int i = 1; i < x.rank(); ++i) {
     const int j = w.find(x.dims[i].axis);
     ir::expect(view, j > 0 && w.dims[j] == x.dims[i] && !a.out.contains(x.dims[i].axis),
@@ -113,6 +137,7 @@ void infer_outer(const OpView& view, std::vector<Type>& results) {
   const GroupedAttrs& a = view.attrs_as<GroupedAttrs>();
   check_operands(view, a);
   const Type &x = view.operands[0], &y = view.operands[1];
+  expect_dense_float(view, 1);
   ir::expect(view, y.rank() >= 1 && y.dims[0] == x.dims[0], "x and y must have the same rows");
   ir::expect(view, a.out.size() == x.rank() + y.rank() - 2, "`out` must list the axes of x and y but rows");
   Type t(a.to, {});

@@ -51,7 +51,8 @@ struct GroupedAttrs {
 };
 // x[rows, in...], w[experts, ...the axes in and out in any order], counts i32 [routed] -> [rows, out...]:
 // each row contracted over `in` with its expert's weights; zeros when that expert is in another piece.
-// Accumulates in f32 (f64 for f64).
+// Accumulates in f32 (f64 for f64). w may be weights in panels (ir/type.h, `format`): experts, the axes out,
+// then the axes in, in x's order; the axes out of an expert must fill whole panels (a multiple of 16).
 ir::ValueId grouped_contract(ir::Builder& b, ir::ValueId x, ir::ValueId w, ir::ValueId counts,
                              const GroupedAttrs& attrs);
 // x[rows, a...], y[rows, b...], counts -> [experts, out...], `out` being a and b in any order: per expert,

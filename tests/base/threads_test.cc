@@ -92,6 +92,19 @@ TEST(ThreadPool, SeveralPoolsSideBySide) {
   for (std::thread& t : owners) t.join();
 }
 
+TEST(ThreadPool, TheSerialOneRunsInsideOthers) {
+  ThreadPool pool(with_threads(3));
+  std::vector<int64_t> sums(500);
+  pool.parallel_for(500, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i)
+      ThreadPool::serial().parallel_for(i, 1, [&](int64_t b, int64_t e, int worker) {
+        for (int64_t j = b; j < e; ++j) sums[static_cast<size_t>(i)] += j + worker;
+      });
+  });
+  for (int64_t i = 0; i < 500; ++i) EXPECT_EQ(sums[static_cast<size_t>(i)], i * (i - 1) / 2);
+  EXPECT_EQ(ThreadPool::serial().threads(), 1);
+}
+
 TEST(ThreadPool, RefusesAbsurdNumbers) { EXPECT_THROW(ThreadPool pool(with_threads(100000)), Error); }
 
 TEST(Topology, FindsThisMachine) {

@@ -27,6 +27,7 @@ std::vector<Case> small_cases() {
   const CaseOptions small{true};
   add_gemm_cases(small, cases);
   add_gemv_cases(small, cases);
+  add_moe_cases(small, cases);
   add_attention_cases(small, cases);
   add_memory_cases(small, cases);
   return cases;

@@ -154,6 +154,18 @@ TEST(Contract, FusedInstructionSetsAgree) {
   EXPECT_EQ(a.results()[0].bytes(), b.results()[0].bytes());
 }
 
+// Of shorter rows more are packed at once: the workspace must hold what any live length needs.
+TEST(Contract, LiveContractedAxesFitTheWorkspace) {
+  OpCall c = call(Type(DType::f32, {{"t", 8192, true}, {"m", 2016}}),
+                  Type(DType::f32, {{"t", 8192, true}, {"n", 288}}), {"m", "n"});
+  for (Tensor& t : c.operands) t.dims[0] = 2000;
+  OpRunner r(c, cpu_table(best_isa()), 3);
+  r.run();
+  double want = 0;
+  for (int64_t i = 0; i < 2000; ++i) want += c.operands[0].get(i * 2016 + 7) * c.operands[1].get(i * 288 + 5);
+  EXPECT_NEAR(r.results()[0].get(7 * 288 + 5), want, 1e-3);
+}
+
 TEST(Contract, LengthZeroIsLegal) {
   for (Isa isa : isas()) {
     OpCall none = call(Type(DType::f32, {{"m", 4, true}, {"k", 8}}), Type(DType::f32, {{"n", 5}, {"k", 8}}),

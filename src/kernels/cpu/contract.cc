@@ -2,6 +2,7 @@
 #include "ops/contract.h"
 
 #include "kernels/cpu/common.h"
+#include "kernels/cpu/gemm/axes.h"
 #include "kernels/cpu/gemm/blocks.h"
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/gemm/panels.h"
@@ -14,12 +15,8 @@
 namespace hoist::kernels::cpu {
 namespace {
 
-// Where an axis sits in x, y and the result; -1: absent. Sizes come with each run.
-struct ContractAxis {
-  int8_t x, y, out;
-};
 struct ContractPlan {
-  InlineVec<ContractAxis, 16> batch, m, n, k;  // m: free in x; n: free in y
+  InlineVec<AxisPlace, 16> batch, m, n, k;  // m: free in x; n: free in y
   enum class Weights : uint8_t { kDense, kPanels, kBlocks } weights = Weights::kDense;
   BlockFormat format = BlockFormat::kQ8_0;
   const TunedProduct* tuned = nullptr;  // lives as long as the process (use_gemm_table)
@@ -53,8 +50,8 @@ bool linear_supports(const ir::OpView& v) { return contract_supports(v) && epilo
 template <class Axes>
 int64_t elements(const ir::OpView& v, const Axes& axes, int operand) {
   int64_t n = 1;
-  for (const ContractAxis& a : axes)
-    n *= v.operands[static_cast<size_t>(operand)].dims[operand ? a.y : a.x].size;
+  for (const AxisPlace& p : axes)
+    n *= v.operands[static_cast<size_t>(operand)].dims[operand ? p.b : p.a].size;
   return n;
 }
 
@@ -79,9 +76,9 @@ void contract_prepare(const ir::OpView& v, Prepared& prepared) {
   ContractPlan p;
   const ir::Type &x = v.operands[0], &y = v.operands[1], &out = v.results[0];
   for (int i = 0; i < out.rank(); ++i) {
-    ContractAxis a{static_cast<int8_t>(x.find(out.dims[i].axis)),
-                   static_cast<int8_t>(y.find(out.dims[i].axis)), static_cast<int8_t>(i)};
-    (a.x >= 0 && a.y >= 0 ? p.batch : a.x >= 0 ? p.m : p.n).push_back(a);
+    AxisPlace a{static_cast<int8_t>(x.find(out.dims[i].axis)), static_cast<int8_t>(y.find(out.dims[i].axis)),
+                static_cast<int8_t>(i)};
+    (a.a >= 0 && a.b >= 0 ? p.batch : a.a >= 0 ? p.m : p.n).push_back(a);
   }
   for (int i = 0; i < x.rank(); ++i)
     if (!out.has(x.dims[i].axis))
@@ -100,34 +97,24 @@ int64_t contract_workspace(const ir::OpView& v, int threads) {
   const ContractPlan& p = prepared.as<ContractPlan>();
   const int64_t m = elements(v, p.m, 0), n = elements(v, p.n, 1), k = elements(v, p.k, 0);
   if (p.weights == ContractPlan::Weights::kBlocks) return block_gemm_workspace(m, k);
-  int64_t bytes = gemm_workspace(m, n, k, threads);
+  bool live_k = false;
+  for (const AxisPlace& a : p.k) live_k = live_k || v.operands[0].dims[a.a].live;
+  const auto space = live_k ? gemm_workspace_up_to : gemm_workspace;
+  int64_t bytes = space(m, n, k, threads, nullptr);
   if (p.tuned)  // a run may have any number of rows up to m
-    for (const TunedRows& r : p.tuned->rows)
-      bytes = std::max(bytes, gemm_workspace(m, n, k, threads, &r.schedule));
+    for (const TunedRows& r : p.tuned->rows) bytes = std::max(bytes, space(m, n, k, threads, &r.schedule));
   return bytes + (p.weights == ContractPlan::Weights::kPanels ? rounded_rows_bytes(m, k) : 0);
 }
 
 Gemm contract_gemm(const KernelArgs& args) {
   const ContractPlan& p = args.prepared.as<ContractPlan>();
   const TensorView &x = args.operands[0], &y = args.operands[1], &out = args.results[0];
-  struct Strides {
-    int64_t of[8];
-    explicit Strides(const TensorView& t) {
-      int64_t s = 1;
-      for (int i = t.dims.size() - 1; i >= 0; s *= t.dims[i--]) of[i] = s;
-    }
-  };
-  const Strides sx(x), sy(y), so(out);
+  const GroupMaker group(x, y, out);
   Gemm g;
-  auto fill = [&](AxisGroup& group, const auto& axes) {
-    for (const ContractAxis& a : axes)
-      group.add(a.x >= 0 ? x.dims[a.x] : y.dims[a.y], a.x >= 0 ? sx.of[a.x] : 0, a.y >= 0 ? sy.of[a.y] : 0,
-                a.out >= 0 ? so.of[a.out] : 0);
-  };
-  fill(g.batch, p.batch);
-  fill(g.m, p.m);
-  fill(g.n, p.n);
-  fill(g.k, p.k);
+  g.batch = group(p.batch);
+  g.m = group(p.m);
+  g.n = group(p.n);
+  g.k = group(p.k);
   g.a = x.data;
   g.b = y.data;
   g.c = out.data;

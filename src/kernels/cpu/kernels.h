@@ -18,6 +18,7 @@
   X(embedding)             \
   X(layer_norm)            \
   X(lstm)                  \
+  X(moe)                   \
   X(paged)                 \
   X(pool2d)                \
   X(reduce)                \
@@ -26,7 +27,7 @@
   X(softmax)
 
 // Those compiled for avx512dot too.
-#define HOIST_CPU_DOT_STEMS(X) X(contract) X(attention) X(attention_grad) X(paged)
+#define HOIST_CPU_DOT_STEMS(X) X(contract) X(attention) X(attention_grad) X(moe) X(paged)
 
 namespace hoist::kernels::cpu {
 

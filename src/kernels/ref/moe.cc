@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/gemm/panels.h"
 #include "kernels/ref/any_float.h"
 
 namespace hoist::kernels::ref {
@@ -77,6 +78,56 @@ void grouped_contract(const KernelArgs& args) noexcept {
   });
 }
 
+// Weights in panels: a row at a time is unpacked to its published values, then as above.
+bool supports_panels(const ir::OpView& v) {
+  const ir::Format* f = ir::find_format(v.operands[1].format);
+  return f && f->panel && v.operands[0].format.empty();
+}
+struct PanelNest {
+  Nest nest;
+  cpu::PanelTable table;
+};
+void prepare_panels(const ir::OpView& v, Prepared& prepared) {
+  prepare_result_nest(v, prepared);
+  const PanelNest p{prepared.as<Nest>(), cpu::panel_table(v.operands[1])};
+  prepared.store(p);
+}
+int64_t panels_workspace(const ir::OpView& v, int) {
+  const cpu::PanelTable t = cpu::panel_table(v.operands[1]);
+  return t.k * 4 + 64 + cpu::panel_row_scratch(t);
+}
+void grouped_contract_panels(const KernelArgs& args) noexcept {
+  const PanelNest& p = args.prepared.as<PanelNest>();
+  const Space space(p.nest, args);
+  const TensorView &x = args.operands[0], &w = args.operands[1], &y = args.results[0];
+  const int out = y.dims.size(), summed = out + x.dims.size() - 1;
+  float* values = reinterpret_cast<float*>(args.workspace);
+  std::byte* scratch = args.workspace + (p.table.k * 4 + 63) / 64 * 64;
+  each_run(args, w.dims[0], [&](int64_t expert, int64_t begin, int64_t end) {
+    if (begin == end) return;
+    Offsets start = space.start();
+    start[0] = begin * row_size(x);
+    start[1] = std::max<int64_t>(expert, 0) * row_size(w);
+    start[3] = begin * row_size(y);
+    space.each(1, out, start, [&](const Offsets& to) {
+      const int64_t n =
+          to[1] / std::max<int64_t>(p.table.k, 1);  // the offset of a dense tensor tells the row
+      if (expert >= 0)
+        cpu::read_panel_row(p.table, w.data, n, DType::f32, reinterpret_cast<std::byte*>(values), scratch);
+      for (int64_t row = begin; row < end; ++row) {
+        Offsets at_row = to;
+        at_row[0] += (row - begin) * row_size(x);
+        double sum = 0;
+        if (expert >= 0)
+          space.each(out, summed, at_row, [&](const Offsets& at) {
+            sum += load(x, at[0]) * static_cast<double>(values[at[1] - n * p.table.k]);
+          });
+        store(y, to[3] + (row - begin) * row_size(y), sum);
+      }
+    });
+  });
+}
+
 // The nest's axes: experts, out, rows.
 void grouped_outer(const KernelArgs& args) noexcept {
   const Space space(args.prepared.as<Nest>(), args);
@@ -100,6 +151,7 @@ Kernels moe_kernels() {
   static constexpr Kernel kKernels[] = {
       {"route_sort", "ref", supports_dense, route_sort},
       {"grouped_contract", "ref", supports_dense, grouped_contract, prepare_result_nest},
+      {"grouped_contract", "ref", supports_panels, grouped_contract_panels, prepare_panels, panels_workspace},
       {"grouped_outer", "ref", supports_dense, grouped_outer, prepare_result_nest},
   };
   return kKernels;

@@ -47,6 +47,19 @@ struct Slivers {
   }
 };
 
+// Panels in chunks that stay in the second-level cache while every row passes over them. `together`: panels
+// that a tile of i8 takes.
+int64_t panels_at_once(const BlockGemm& g, int64_t threads, int64_t together) {
+  const int64_t m = g.m.total(), k = g.k.total(), panels = (g.n + kPanel - 1) / kPanel;
+  const int64_t cached = second_level_cache() * 7 / 16 / panel_bytes(g.format, k);
+  if (g.format == BlockFormat::kI8) {
+    const int64_t chunk = std::clamp<int64_t>(cached, 1, (panels + 2 * threads - 1) / (2 * threads));
+    return std::max<int64_t>(chunk / together, 1) * together;
+  }
+  if (m <= kRows) return std::max<int64_t>(1, 262144 / std::max<int64_t>(1, m * k * kPanel));
+  return std::clamp<int64_t>(cached, 1, std::max<int64_t>(1, panels / (2 * threads)));
+}
+
 }  // namespace
 }  // namespace hoist::kernels::cpu
 #endif
@@ -93,17 +106,13 @@ void quantize_row(const float* x, int64_t k, int64_t r, int64_t rows, const Bloc
 
 }  // namespace
 
-void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
-  const int64_t m = g.m.total(), n = g.n, k = g.k.total();
-  if (m == 0 || n == 0) return;
-  if (g.format == BlockFormat::kI8) return i8_gemm(g, workspace, pool);
+void quantize_rows(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace) {
+  if (g.format == BlockFormat::kI8) return i8_quantize_rows(g, begin, end, workspace);
+  const int64_t k = g.k.total();
   const SliverSpace space(k);
-  const Slivers slivers(m);
-  const bool super = block_size(g.format) == 256;
-  const int64_t panels = (n + kPanel - 1) / kPanel;
-  const int64_t panel_size = panel_bytes(g.format, k);
-  auto quantize = [&](int64_t index) {
-    alignas(64) float row[kGroup + 16];
+  const Slivers slivers(g.m.total());
+  alignas(64) float row[kGroup + 16];
+  for (int64_t index = begin; index < end; ++index) {
     const auto [first, rows] = slivers[index];
     const BlockSliver s = space.at(workspace, index, rows);
     for (int64_t r = 0; r < rows; ++r) {
@@ -117,35 +126,41 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
                       s.scales + group * rows});
       }
     }
-  };
-  pool.parallel_for(slivers.count, std::max<int64_t>(1, 4096 / (k + 1)),
-                    [&](int64_t begin, int64_t end, int) {
-                      for (int64_t i = begin; i < end; ++i) quantize(i);
-                    });
-  // Panels in chunks that stay in the second-level cache while every sliver passes over them.
-  const int64_t work = m * k * kPanel;
-  const int64_t chunk = m <= kRows ? std::max<int64_t>(1, 262144 / work)
-                                   : std::clamp<int64_t>(second_level_cache() * 7 / 16 / panel_size, 1,
-                                                         std::max<int64_t>(1, panels / (2 * pool.threads())));
-  pool.parallel_for((panels + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end, int) {
-    alignas(64) float out[kRows][kPanel];
-    for (int64_t c = begin; c < end; ++c) {
-      const int64_t last = std::min(panels, (c + 1) * chunk);
-      for (int64_t s = 0; s < slivers.count; ++s) {
-        const auto [first, rows] = slivers[s];
-        const BlockSliver a = space.at(workspace, s, rows);
-        const BlockTile tile = super ? block_tile_256(g.format, rows) : block_tile_32(g.format, rows);
-        int64_t offset[kRows];
-        g.m.offsets(AxisGroup::kC, first, rows, offset);
-        for (int64_t p = c * chunk; p < last; ++p) {
-          tile(g.panels + p * panel_size, k, a, out);
-          const int64_t columns = std::min(kPanel, n - p * kPanel);
-          if (g.epilogue) finish(*g.epilogue, {out[0], rows, kPanel, p * kPanel, columns, offset, g.c_type});
-          for (int64_t r = 0; r < rows; ++r)
-            write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
-        }
-      }
+  }
+}
+
+void multiply_panels(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace) {
+  if (g.format == BlockFormat::kI8) return i8_multiply_panels(g, begin, end, workspace);
+  const int64_t k = g.k.total(), panel_size = panel_bytes(g.format, k);
+  const SliverSpace space(k);
+  const Slivers slivers(g.m.total());
+  const bool super = block_size(g.format) == 256;
+  alignas(64) float out[kRows][kPanel];
+  for (int64_t s = 0; s < slivers.count; ++s) {
+    const auto [first, rows] = slivers[s];
+    const BlockSliver a = space.at(workspace, s, rows);
+    const BlockTile tile = super ? block_tile_256(g.format, rows) : block_tile_32(g.format, rows);
+    int64_t offset[kRows];
+    g.m.offsets(AxisGroup::kC, first, rows, offset);
+    for (int64_t p = begin; p < end; ++p) {
+      tile(g.panels + p * panel_size, k, a, out);
+      const int64_t columns = std::min(kPanel, g.n - p * kPanel);
+      if (g.epilogue) finish(*g.epilogue, {out[0], rows, kPanel, p * kPanel, columns, offset, g.c_type});
+      for (int64_t r = 0; r < rows; ++r) write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
     }
+  }
+}
+
+void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
+  const int64_t m = g.m.total(), n = g.n, k = g.k.total();
+  if (m == 0 || n == 0) return;
+  pool.parallel_for(quantize_items(g), std::max<int64_t>(1, 4096 / (k + 1)),
+                    [&](int64_t begin, int64_t end, int) { quantize_rows(g, begin, end, workspace); });
+  const int64_t panels = (n + kPanel - 1) / kPanel,
+                chunk = panels_at_once(g, pool.threads(), HOIST_ISA_IS_AVX512 ? 3 : 1);
+  pool.parallel_for((panels + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t c = begin; c < end; ++c)
+      multiply_panels(g, c * chunk, std::min(panels, (c + 1) * chunk), workspace);
   });
 }
 
@@ -154,6 +169,10 @@ void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
 
 #if HOIST_ISA_LAST
 namespace hoist::kernels::cpu {
+
+int64_t quantize_items(const BlockGemm& g) {
+  return g.format == BlockFormat::kI8 ? g.m.total() : Slivers(g.m.total()).count;
+}
 
 int64_t block_gemm_workspace(int64_t m, int64_t k) {
   return (m / kRows + 3) * (SliverSpace(k).entries() + 64) * 4 + 64;

@@ -40,17 +40,27 @@ struct BlockGemm {
 constexpr int64_t kLongestI8 = 65536;
 int64_t block_gemm_workspace(int64_t m, int64_t k);
 
+// block_gemm is two halves, also offered one by one to callers that share out several products at once: first
+// all items of quantizing (single rows, or several that lie together), then the panels, 16 columns each. Both
+// halves of a product get the same workspace, and may be cut in any way.
+int64_t quantize_items(const BlockGemm& g);
+
+#define HOIST_BLOCK_GEMM                                                                       \
+  void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);                 \
+  void quantize_rows(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace);    \
+  void multiply_panels(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace);  \
+  /* what these do for kI8 */                                                                  \
+  void i8_quantize_rows(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace); \
+  void i8_multiply_panels(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace);
 namespace portable {
-void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
-void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);  // what the former does for kI8
-}  // namespace portable
+HOIST_BLOCK_GEMM
+}
 namespace avx2 {
-void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
-void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);  // what the former does for kI8
-}  // namespace avx2
+HOIST_BLOCK_GEMM
+}
 namespace avx512dot {
-void block_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);
-void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool);  // what the former does for kI8
-}  // namespace avx512dot
+HOIST_BLOCK_GEMM
+}
+#undef HOIST_BLOCK_GEMM
 
 }  // namespace hoist::kernels::cpu

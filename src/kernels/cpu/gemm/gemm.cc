@@ -123,6 +123,20 @@ int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads, const GemmS
   auto bytes = [&](int64_t rows, int64_t columns) {
     return align64(shared_rows(rows, k, s) * row_bytes(k)) + most_worker_bytes(rows, columns, k, s) * threads;
   };
+  const int64_t straight = bytes(m, n);
+  return (s.side == GemmSchedule::Side::kStraight ? straight : std::max(straight, bytes(n, m))) + 4096;
+}
+
+int64_t gemm_workspace_up_to(int64_t m, int64_t n, int64_t k, int threads, const GemmSchedule* schedule) {
+  const GemmSchedule& s = schedule ? *schedule : kDefaultSchedule;
+  auto bytes = [&](int64_t rows, int64_t columns) {
+    const int64_t most = shared_rows(rows, 0, s), all = most * row_bytes(k);
+    const int64_t packed = std::max(std::min(all, kSharedBytes), kRowGroup * row_bytes(k));
+    WorkerSpace w = worker_space(rows, columns, k, s);
+    w.a = kSmallA;
+    if (k > kKBlock) w.partial = align64(most * w.columns * 4);
+    return align64(packed) + w.bytes() * threads;
+  };
   return std::max(bytes(m, n), bytes(n, m)) + 4096;
 }
 

@@ -75,8 +75,12 @@ struct Gemm {
   const Epilogue* epilogue = nullptr;      // null: none; otherwise a and b keep their places, and batch is empty
 };
 
-// Bytes that gemm() needs for sizes up to m, n, k on that many threads. Enough for every instruction set.
+// Bytes that gemm() needs for sizes up to m and n, and k, on that many threads. Enough for every instruction
+// set.
 int64_t gemm_workspace(int64_t m, int64_t n, int64_t k, int threads, const GemmSchedule* schedule = nullptr);
+// The same for every k up to this one: of shorter rows more are packed at once.
+int64_t gemm_workspace_up_to(int64_t m, int64_t n, int64_t k, int threads,
+                             const GemmSchedule* schedule = nullptr);
 // And as much more when b is in panels of bf16, for rows of a that are rounded to bf16 first.
 int64_t rounded_rows_bytes(int64_t m, int64_t k);
 

@@ -120,38 +120,29 @@ void quantize_row(const BlockGemm& g, int64_t base, int64_t k, int64_t r, std::b
 
 }  // namespace
 
-void i8_gemm(const BlockGemm& g, std::byte* workspace, ThreadPool& pool) {
-  const int64_t m = g.m.total(), n = g.n, k = g.k.total();
-  const int64_t panels = (n + kPanel - 1) / kPanel;
-  const int64_t size = sliver_bytes(k), panel_size = panel_bytes(g.format, k);
-  pool.parallel_for(m, std::max<int64_t>(1, 4096 / (k + 1)), [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i)
-      quantize_row(g, g.m.offset(AxisGroup::kA, i), k, i % kSliverRows, workspace + i / kSliverRows * size);
-  });
-  // Panels that stay in the second-level cache while every sliver passes over them.
-  const int64_t most = std::max<int64_t>(1, (panels + 2 * pool.threads() - 1) / (2 * pool.threads()));
-  int64_t chunk = std::clamp<int64_t>(second_level_cache() * 7 / 16 / panel_size, 1, most);
-  chunk = std::max<int64_t>(chunk / kTilePanels, 1) * kTilePanels;
-  pool.parallel_for((panels + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end, int) {
-    alignas(64) float out[kTileRows][3 * kPanel];
-    for (int64_t c = begin; c < end; ++c) {
-      const int64_t last = std::min(panels, (c + 1) * chunk);
-      for (int64_t row = 0; row < m; row += kTileRows) {
-        const int64_t rows = std::min<int64_t>(kTileRows, m - row);
-        int64_t offset[kTileRows];
-        g.m.offsets(AxisGroup::kC, row, rows, offset);
-        for (int64_t p = c * chunk; p < last; p += kTilePanels) {
-          const int64_t count = std::min<int64_t>(kTilePanels, last - p);
-          tile_for(rows, count)(workspace + row / kSliverRows * size, row % kSliverRows,
-                                g.panels + p * panel_size, panel_size, k, out);
-          const int64_t columns = std::min(count * kPanel, n - p * kPanel);
-          if (g.epilogue) finish(*g.epilogue, {out[0], rows, 3 * kPanel, p * kPanel, columns, offset, g.c_type});
-          for (int64_t r = 0; r < rows; ++r)
-            write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
-        }
-      }
+void i8_quantize_rows(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace) {
+  const int64_t k = g.k.total(), size = sliver_bytes(k);
+  for (int64_t i = begin; i < end; ++i)
+    quantize_row(g, g.m.offset(AxisGroup::kA, i), k, i % kSliverRows, workspace + i / kSliverRows * size);
+}
+
+void i8_multiply_panels(const BlockGemm& g, int64_t begin, int64_t end, std::byte* workspace) {
+  const int64_t m = g.m.total(), k = g.k.total(), size = sliver_bytes(k),
+                panel_size = panel_bytes(g.format, k);
+  alignas(64) float out[kTileRows][3 * kPanel];
+  for (int64_t row = 0; row < m; row += kTileRows) {
+    const int64_t rows = std::min<int64_t>(kTileRows, m - row);
+    int64_t offset[kTileRows];
+    g.m.offsets(AxisGroup::kC, row, rows, offset);
+    for (int64_t p = begin; p < end; p += kTilePanels) {
+      const int64_t count = std::min<int64_t>(kTilePanels, end - p);
+      tile_for(rows, count)(workspace + row / kSliverRows * size, row % kSliverRows,
+                            g.panels + p * panel_size, panel_size, k, out);
+      const int64_t columns = std::min(count * kPanel, g.n - p * kPanel);
+      if (g.epilogue) finish(*g.epilogue, {out[0], rows, 3 * kPanel, p * kPanel, columns, offset, g.c_type});
+      for (int64_t r = 0; r < rows; ++r) write_values(g.c_type, g.c, offset[r] + p * kPanel, columns, out[r]);
     }
-  });
+  }
 }
 
 }  // namespace hoist::kernels::cpu::HOIST_ISA

@@ -19,8 +19,9 @@ constexpr GemmSchedule kDefaultSchedule{};
 inline const GemmSchedule& schedule_of(const Gemm& g) { return g.schedule ? *g.schedule : kDefaultSchedule; }
 
 // Rows of a packed at once for all workers: up to 16 MiB of them.
+constexpr int64_t kSharedBytes = int64_t{16} << 20;
 inline int64_t shared_rows(int64_t m, int64_t k, const GemmSchedule& s) {
-  int64_t most = std::clamp<int64_t>((int64_t{16} << 20) / row_bytes(k) / kRowGroup, 1, 2048 / kRowGroup);
+  int64_t most = std::clamp<int64_t>(kSharedBytes / row_bytes(k) / kRowGroup, 1, 2048 / kRowGroup);
   if (s.rows) most = std::clamp<int64_t>(s.rows / kRowGroup, 1, most);
   return std::min((m + kRowGroup - 1) / kRowGroup, most) * kRowGroup;
 }
