@@ -29,6 +29,7 @@ std::vector<Case> small_cases() {
   add_gemv_cases(small, cases);
   add_attention_cases(small, cases);
   add_memory_cases(small, cases);
+  add_codec_cases(small, cases);
   return cases;
 }
 
