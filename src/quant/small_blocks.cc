@@ -43,17 +43,11 @@ struct Range {
   float low, high;
 };
 Range range_of(const float* x) {
-  float low[kLanes], high[kLanes];
-  for (int j = 0; j < kLanes; ++j) low[j] = high[j] = x[j];
-  for (int i = kLanes; i < kBlock; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) {
-      low[j] = x[i + j] < low[j] ? x[i + j] : low[j];
-      high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
-    }
-  Range r{*std::min_element(low, low + kLanes), *std::max_element(high, high + kLanes)};
-  // Of zeros of both signs the first counts, which the lanes may have passed over.
-  for (float* end : {&r.low, &r.high})
-    if (*end == 0) *end = *std::find(x, x + kBlock, 0.0f);
+  Range r{x[0], x[0]};
+  for (int i = 1; i < kBlock; ++i) {
+    if (x[i] < r.low) r.low = x[i];
+    if (x[i] > r.high) r.high = x[i];
+  }
   return r;
 }
 
