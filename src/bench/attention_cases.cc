@@ -5,6 +5,7 @@
 #include "bench/kernel_cases.h"
 #include "bench/op_run.h"
 #include "ops/attention.h"
+#include "ops/kv_row.h"
 #include "ops/paged.h"
 
 namespace hoist::bench {
@@ -66,21 +67,30 @@ void add_whole(DType d, int64_t batch, int64_t seq, const Heads& h, std::vector<
 void add_decode(DType cache, int64_t streams, int64_t context, const Heads& h, std::vector<Case>& cases) {
   constexpr int64_t kBlock = 16;
   const int64_t per_stream = (context + kBlock - 1) / kBlock;
+  const int64_t row = h.dim + (cache == DType::i8 ? ops::kKvScaleBytes : 0);
   ops::PagedAttentionAttrs attrs;
   attrs.scale = 1 / std::sqrt(static_cast<double>(h.dim));
   const Type q(DType::f32, {{"tokens", streams}, {"kv", h.kv_heads}, {"group", h.group}, {"d", h.dim}}),
-      keys(cache, {{"blocks", streams * per_stream}, {"block", kBlock}, {"kv", h.kv_heads}, {"d", h.dim}}),
-      values(cache, {{"blocks", streams * per_stream}, {"block", kBlock}, {"kv", h.kv_heads}, {"e", h.dim}}),
+      // int8 rows carry their scale in two more bytes (ops/kv_row.h).
+      keys(cache, {{"blocks", streams * per_stream},
+                   {"block", kBlock},
+                   {"kv", h.kv_heads},
+                   {cache == DType::i8 ? "row" : "d", row}}),
+      values(cache, {{"blocks", streams * per_stream},
+                     {"block", kBlock},
+                     {"kv", h.kv_heads},
+                     {cache == DType::i8 ? "row" : "e", row}}),
       table(DType::i32, {{"seqs", streams}, {"seq_blocks", per_stream}}),
       each(DType::i32, {{"tokens", streams}});
+  // Bytes below 100: no scale is NaN.
   const std::vector<Operand> operands = {
-      {q}, {keys}, {values}, {table, 0, 1, true}, {each, 0, 1, true}, {each, context - 1, 1}};
+      {q}, {keys, 0, 100}, {values, 0, 100}, {table, 0, 1, true}, {each, 0, 1, true}, {each, context - 1, 1}};
   Case c;
   c.name = "attention.decode";
   c.shape = std::to_string(streams) + "x" + std::to_string(context) + " " + heads_text(h);
   c.dtype = std::string(dtype_name(cache));
   c.unit = "GB/s";
-  c.work.read = static_cast<double>(2 * streams * context * h.kv_heads * h.dim * dtype_size(cache));
+  c.work.read = static_cast<double>(2 * streams * context * h.kv_heads * row * dtype_size(cache));
   c.amount = c.work.read * 1e-9;
   c.ours = [attrs, operands](const Setting& s) {
     return op_run(s, ops::kPagedAttention, Attrs::of(attrs), operands);

@@ -17,5 +17,6 @@ void add_attention_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_conv_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_moe_cases(const CaseOptions& options, std::vector<Case>& cases);
 void add_memory_cases(const CaseOptions& options, std::vector<Case>& cases);
+void add_codec_cases(const CaseOptions& options, std::vector<Case>& cases);
 
 }  // namespace hoist::bench

@@ -85,15 +85,21 @@ void add_for(DType d, bool small, std::vector<Case>& cases) {
   b.add("gelu_tanh_grad", size, ops::kGeluTanhGrad, none, {{x}, {x}});
   b.add("swiglu", size, ops::kSwiglu, none, {{x}, {x}});
   b.add("swiglu_grad", size, ops::kSwigluGrad, none, {{x}, {x}, {x}});
+  b.add("gelu_erf", size, ops::kGeluErf, none, {{x}});
+  b.add("gelu_erf_grad", size, ops::kGeluErfGrad, none, {{x}, {x}});
   b.add("add", size, ops::kAdd, none, {{x}, {x}});
+  b.add("cast", size, ops::kCast, Attrs::of(ops::CastAttrs{d == DType::f32 ? DType::bf16 : DType::f32}),
+        {{x}});
 
   const int64_t heads = width / 64, channels = small ? 8 : 64;
   const Type turned(d, {{"rows", rows}, {"heads", std::max<int64_t>(1, heads)}, {"channel", channels}});
-  b.add("rope", size_text(rows, turned.size_of("heads")) + "x" + std::to_string(channels), ops::kRope,
-        Attrs::of(ops::RopeAttrs{"channel"}),
-        {{turned},
-         {Type(DType::i32, {{"rows", rows}}), 0, 2048},
-         {Type(DType::f32, {{"rope_half", channels / 2}})}});
+  for (bool inverse : {false, true})  // the gradient turns back
+    b.add(inverse ? "rope_grad" : "rope",
+          size_text(rows, turned.size_of("heads")) + "x" + std::to_string(channels), ops::kRope,
+          Attrs::of(ops::RopeAttrs{"channel", 1, false, inverse}),
+          {{turned},
+           {Type(DType::i32, {{"rows", rows}}), 0, 2048},
+           {Type(DType::f32, {{"rope_half", channels / 2}})}});
 
   const Type logits(d, {{"rows", loss_rows}, {"vocab", vocab}}), targets(DType::i32, {{"rows", loss_rows}}),
       loss(DType::f32, {{"rows", loss_rows}});

@@ -132,6 +132,7 @@ void run_kernels(const KernelFlags& f) {
   bench::add_moe_cases(which, cases);
   bench::add_attention_cases(which, cases);
   bench::add_memory_cases(which, cases);
+  bench::add_codec_cases(which, cases);
   bench::add_conv_cases(which, cases);
   bench::HarnessOptions harness;
   harness.filter = f.filter;

@@ -64,7 +64,7 @@ struct PagedAttentionOperands {
 // Scores as in ops/attention.h. A sequence outside the table (negative: padding) gives o = 0; so does a
 // negative pos. Table entries of visible positions must be blocks of the pool; kernels read an entry outside
 // it as a block of zeros. Over bf16 pools, kernels may round queries and probabilities to bf16 before
-// multiplying; sums are f32.
+// multiplying, over i8 pools queries to 16-bit integers with a scale per row; sums are f32.
 ir::ValueId paged_attention(ir::Builder& b, const PagedAttentionOperands& operands,
                             PagedAttentionAttrs attrs);
 

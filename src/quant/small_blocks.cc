@@ -19,17 +19,24 @@ constexpr int kBlock = 32;
 
 float inverse(float d) { return d != 0 ? 1.0f / d : 0.0f; }
 
-// The element of largest magnitude, the first of equals.
-float signed_peak(const float* x) {
-  float largest = 0, peak = 0;
-  for (int i = 0; i < kBlock; ++i) {
-    const float magnitude = std::fabs(x[i]);
-    if (magnitude > largest) {
-      largest = magnitude;
-      peak = x[i];
+// Eight maxima side by side, for a compiler that may not change the order of one.
+constexpr int kLanes = 8;
+float largest_magnitude(const float* x) {
+  float top[kLanes] = {};
+  for (int i = 0; i < kBlock; i += kLanes)
+    for (int j = 0; j < kLanes; ++j) {
+      const float magnitude = std::fabs(x[i + j]);
+      top[j] = magnitude > top[j] ? magnitude : top[j];
     }
-  }
-  return peak;
+  return *std::max_element(top, top + kLanes);
+}
+// The element of largest magnitude, the first of equals; 0 when all are.
+float signed_peak(const float* x) {
+  const float largest = largest_magnitude(x);
+  if (largest == 0) return 0;
+  int i = 0;
+  while (std::fabs(x[i]) != largest) ++i;
+  return x[i];
 }
 
 struct Range {
@@ -65,9 +72,15 @@ void unpack_nibbles(const uint8_t* in, uint8_t* q) {
 }
 void unpack_fives(const uint8_t* high_in, const uint8_t* in, uint8_t* q) {
   unpack_nibbles(in, q);
-  uint32_t high;
-  std::memcpy(&high, high_in, 4);
-  for (int j = 0; j < kBlock; ++j) q[j] = static_cast<uint8_t>(q[j] | ((high >> j) & 1) << 4);
+  for (int i = 0; i < 4; ++i) {
+    // A byte's eight bits to bit 4 of eight bytes: each byte of the product keeps its bit, which the sum
+    // carries to the top.
+    uint64_t eight = high_in[i] * 0x0101010101010101u & 0x8040201008040201u, levels;
+    eight = (eight + 0x00406070787c7e7fu) & 0x8080808080808080u;
+    std::memcpy(&levels, q + 8 * i, 8);
+    levels |= eight >> 3;
+    std::memcpy(q + 8 * i, &levels, 8);
+  }
 }
 
 // (x - low) * scale + shift, truncated, at most `top`, as one byte.
@@ -82,7 +95,7 @@ void to_levels(const float* x, float low, float scale, float shift, int top, uin
 
 void quantize_q8_0(const float* x, void* destination, int64_t n) {
   encode_blocks<kBlock, 34, 0>(x, destination, n, [](const float* v, uint8_t* out) {
-    const float d = std::fabs(signed_peak(v)) / 127, id = inverse(d);
+    const float d = largest_magnitude(v) / 127, id = inverse(d);
     store_half(out, d);
     for (int j = 0; j < kBlock; ++j) out[2 + j] = static_cast<uint8_t>(round_away(v[j] * id));
   });

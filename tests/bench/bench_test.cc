@@ -30,6 +30,7 @@ std::vector<Case> small_cases() {
   add_moe_cases(small, cases);
   add_attention_cases(small, cases);
   add_memory_cases(small, cases);
+  add_codec_cases(small, cases);
   return cases;
 }
 

@@ -145,6 +145,13 @@ void rows(DType d, std::vector<Case>& out) {
                    false});
     out.push_back({"sum_squares" + tail, {&ops::kSumSquares, none(), {random_tensor(x, 1)}}, false});
   }
+  // Longer than softmax keeps, rising, so that the running maximum moves.
+  Tensor rising = random_tensor(Type(d, {{"tokens", 3}, {"n", 5003}}), 1);
+  for (int64_t i = 0; i < rising.elements(); ++i)
+    rising.set(i, rising.get(i) + static_cast<double>(i % 5003) / 200);
+  rising.set(5003 + 70, -INFINITY);
+  out.push_back({"softmax long", {&ops::kSoftmax, Attrs::of(ops::SoftmaxAttrs{"n"}), {rising}}});
+  out.push_back({"log_sum_exp long", {&ops::kLogSumExpOp, Attrs::of(ops::SoftmaxAttrs{"n"}), {rising}}});
   Tensor minus = random_tensor(Type(d, {{"tokens", 3}, {"n", 19}}), 1);
   for (int64_t i = 0; i < 19; ++i) minus.set(i, -INFINITY);
   minus.set(20, -INFINITY);

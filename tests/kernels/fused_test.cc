@@ -51,6 +51,12 @@ bool over_bf16_cache(const OpCall& c) {
   return c.op == &ops::kPagedAttention && c.operands[1].type.dtype == DType::bf16;
 }
 
+// Over an int8 cache queries are rounded to 16-bit integers (kernels/cpu/attention_bytes.inc): scores of a
+// few units move by about 1e-5.
+bool over_int8_cache(const OpCall& c) {
+  return c.op == &ops::kPagedAttention && c.operands[1].type.dtype == DType::i8;
+}
+
 TEST(Fused, AgreesWithTheReference) {
   for (DType d : {DType::f32, DType::bf16, DType::f16})
     for (const Case& c : fused_cases(d)) {
@@ -64,7 +70,8 @@ TEST(Fused, AgreesWithTheReference) {
         got.run();
         for (size_t i = 0; i < want.results().size(); ++i)
           EXPECT_LE(difference(got.results()[i], want.results()[i]),
-                    std::max(tolerance(d, want.results()[i].type.dtype), over_bf16_cache(c.call) ? 4e-3 : 0))
+                    std::max({tolerance(d, want.results()[i].type.dtype), over_bf16_cache(c.call) ? 4e-3 : 0,
+                              over_int8_cache(c.call) ? 3e-5 : 0}))
               << c.name << " " << dtype_name(d) << ", " << isa_name(isa) << ", result " << i;
       }
     }

@@ -29,9 +29,12 @@ void prepare(const ir::OpView& v, Prepared& prepared) {
   prepared.store(plan);
 }
 
+// One worker's: AttentionScratch, and behind it a tile's queries as floats.
+int64_t worker_bytes(int64_t d, int64_t dv) {
+  return align64(attention_scratch_bytes(d, dv)) + align64(kTileRows * d * 4);
+}
 int64_t workspace(const ir::OpView& v, int threads) {
-  return threads *
-         align64(attention_scratch_bytes(v.operands[1].dims.back().size, v.operands[2].dims.back().size));
+  return threads * worker_bytes(v.operands[1].dims.back().size, v.operands[2].dims.back().size);
 }
 
 }  // namespace
@@ -51,13 +54,24 @@ namespace {
 
 #include "kernels/cpu/attention_mask.inc"
 
+// n elements of x from `at` on as floats: where they lie, or in the buffer. Queries of 16 bits go this way:
+// it costs little beside the keys, and spares a tile for every pair of types.
+const float* float_row(const TensorView& x, int64_t at, int64_t n, float* buffer) {
+  if (x.dtype == DType::f32) return x.as<const float>() + at;
+  with_type(x.dtype, [&](auto tag) {
+    const auto* from = x.as<const decltype(tag)>() + at;
+    for (int64_t i = 0; i < n; i += W) store_tail(buffer + i, load_tail(from + i, n - i), n - i);
+  });
+  return buffer;
+}
+
 // Queries [begin, end) of one leading index and KV head.
-template <class A, class QT, class KT>
+template <class A, class KT>
 void attend(const KernelArgs& args, const AttentionCall& c, int64_t l, int64_t head, int64_t begin,
             int64_t end, const AttentionScratch& s) {
   const Visibility see(c, l);
   const AttentionSizes z(c.d, c.dv, c.a.scale, c.a.softcap);
-  const QT* q[kTileRows];
+  const float* q[kTileRows];
   int64_t lo[kTileRows], hi[kTileRows], first = c.keys, last = 0;
   int rows = 0;
   int32_t top_pos = INT32_MIN, low_seg = INT32_MAX, top_seg = INT32_MIN;
@@ -74,7 +88,7 @@ void attend(const KernelArgs& args, const AttentionCall& c, int64_t l, int64_t h
       top_seg = std::max(top_seg, see.q_seg[query]);
     }
     for (int64_t g = 0; g < c.group; ++g, ++rows) {
-      q[rows] = args.in<QT>(0) + c.q_row(l, query, head, g) * c.d;
+      q[rows] = float_row(args.operands[0], c.q_row(l, query, head, g) * c.d, c.d, s.end + rows * c.d);
       lo[rows] = from;
       hi[rows] = to;
     }
@@ -109,15 +123,17 @@ void attend(const KernelArgs& args, const AttentionCall& c, int64_t l, int64_t h
     if (sinks >= 0)
       with_type(args.operands[static_cast<size_t>(sinks)].dtype,
                 [&](auto tag) { sink = load_n(args.in<decltype(tag)>(sinks) + head * c.group + g, 1)[0]; });
-    args.out<float>(1)[row] =
-        finish_row(z, s.part.m[r], sum(load(s.part.l + r * W)), s.part.o + r * z.columns,
-                   sinks >= 0 ? &sink : nullptr, args.out<QT>(0) + row * c.dv);
+    with_type(args.results[0].dtype, [&](auto tag) {
+      args.out<float>(1)[row] =
+          finish_row(z, s.part.m[r], sum(load(s.part.l + r * W)), s.part.o + r * z.columns,
+                     sinks >= 0 ? &sink : nullptr, args.out<decltype(tag)>(0) + row * c.dv);
+    });
   }
 }
 
-template <class A, class QT, class KT>
+template <class A, class KT>
 void attend_all(const KernelArgs& args, const AttentionCall& c) {
-  const int64_t bytes = align64(attention_scratch_bytes(c.d, c.dv));
+  const int64_t bytes = worker_bytes(c.d, c.dv);
   const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, c.group)),
                 tiles = (c.queries + most - 1) / most;
   args.pool.parallel_for(c.leads * c.heads * tiles, 1, [&](int64_t begin, int64_t end, int worker) {
@@ -125,8 +141,8 @@ void attend_all(const KernelArgs& args, const AttentionCall& c) {
     std::memset(s.zeros, 0, static_cast<size_t>(std::max(c.d, c.dv)) * sizeof(float));
     for (int64_t i = begin; i < end; ++i) {
       const int64_t from = i % tiles * most;
-      attend<A, QT, KT>(args, c, i / tiles / c.heads, i / tiles % c.heads, from,
-                        std::min(c.queries, from + most), s);
+      attend<A, KT>(args, c, i / tiles / c.heads, i / tiles % c.heads, from, std::min(c.queries, from + most),
+                    s);
     }
   });
 }
@@ -134,16 +150,13 @@ void attend_all(const KernelArgs& args, const AttentionCall& c) {
 void run(const KernelArgs& args) noexcept {
   const AttentionCall c(args);
   if (c.queries == 0) return;
-  with_type(args.operands[0].dtype, [&](auto q_tag) {
-    with_type(args.operands[1].dtype, [&](auto k_tag) {
-      using QT = decltype(q_tag);
-      using KT = decltype(k_tag);
+  with_type(args.operands[1].dtype, [&](auto tag) {
+    using KT = decltype(tag);
 #if HOIST_ISA_IS_AVX512DOT
-      if constexpr (std::is_same_v<QT, bf16> && std::is_same_v<KT, bf16>)
-        return attend_all<Pairs, QT, KT>(args, c);
+    if constexpr (std::is_same_v<KT, bf16>)
+      if (args.operands[0].dtype == DType::bf16) return attend_all<Pairs, KT>(args, c);
 #endif
-      attend_all<Single, QT, KT>(args, c);
-    });
+    attend_all<Single, KT>(args, c);
   });
 }
 

@@ -79,111 +79,202 @@ HOIST_INLINE F equal(F x, F y) { return x == y ? set(1) : set(0); }
 
 constexpr int64_t kGrain = 16384;
 
-template <F (*fn)(F)>
-void unary(const KernelArgs& args) noexcept {
-  with_type(args.operands[0].dtype, [&](auto tag) {
-    using T = decltype(tag);
-    args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; i += W)
-        store_tail(args.out<T>(0) + i, fn(load_tail(args.in<T>(0) + i, end - i)), end - i);
+// Loops compute on floats. Elements of 16 bits go through buffers of one chunk, which stay in the first
+// cache: one loop per op serves every type, and an element's bits are the same.
+constexpr int64_t kChunk = 512;
+struct Chunk {
+  alignas(64) float data[kChunk];
+};
+
+// Elements [at, at + n) of a tensor as floats: where they lie, or in the buffer.
+__attribute__((noinline)) const float* floats_of(const TensorView& x, int64_t at, int64_t n, float* buffer) {
+  if (x.dtype == DType::f32) return x.as<const float>() + at;
+  with_type(x.dtype, [&](auto tag) {
+    const auto* from = x.as<const decltype(tag)>() + at;
+    for (int64_t i = 0; i < n; i += W) store_tail(buffer + i, load_tail(from + i, n - i), n - i);
+  });
+  return buffer;
+}
+// Where results for [at, ...) are computed, and how they get to their place from there.
+float* place_of(const TensorView& y, int64_t at, float* buffer) {
+  return y.dtype == DType::f32 ? y.as<float>() + at : buffer;
+}
+__attribute__((noinline)) void put_floats(const TensorView& y, int64_t at, int64_t n, const float* from) {
+  with_type(y.dtype, [&](auto tag) {
+    auto* to = y.as<decltype(tag)>() + at;
+    if (static_cast<const void*>(to) == from) return;
+    for (int64_t i = 0; i < n; i += W) store_tail(to + i, load_tail(from + i, n - i), n - i);
+  });
+}
+
+// body(at, n) over chunks of [begin, end).
+template <class Body>
+HOIST_INLINE void for_chunks(int64_t begin, int64_t end, Body body) {
+  for (int64_t at = begin; at < end; at += kChunk) body(at, std::min(kChunk, end - at));
+}
+
+// n elements of y from x. bf16 is common enough for loops of its own.
+template <F (*fn)(F), class T>
+void unary_loop(const T* x, T* y, int64_t n) {
+  for (int64_t i = 0; i < n; i += W) store_tail(y + i, fn(load_tail(x + i, n - i)), n - i);
+}
+struct UnaryLoops {
+  void (*full)(const float* x, float* y, int64_t n);
+  void (*narrow)(const bf16* x, bf16* y, int64_t n);
+};
+// loop(x, y, n) on chunks of operand 0 and result 0.
+template <class Loop>
+void map_chunks(const KernelArgs& args, Loop loop) {
+  const TensorView &from = args.operands[0], &to = args.results[0];
+  args.pool.parallel_for(from.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
+    Chunk in, out;
+    for_chunks(begin, end, [&](int64_t at, int64_t n) {
+      float* y = place_of(to, at, out.data);
+      loop(floats_of(from, at, n, in.data), y, n);
+      put_floats(to, at, n, y);
     });
   });
+}
+void run_unary(const KernelArgs& args, const UnaryLoops& loops) {
+  if (args.operands[0].dtype != DType::bf16) return map_chunks(args, loops.full);
+  args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
+    loops.narrow(args.in<bf16>(0) + begin, args.out<bf16>(0) + begin, end - begin);
+  });
+}
+template <F (*fn)(F)>
+void unary(const KernelArgs& args) noexcept {
+  run_unary(args, {unary_loop<fn, float>, unary_loop<fn, bf16>});
 }
 
 void affine(const KernelArgs& args) noexcept {
   const auto& a = args.attrs.as<ops::AffineAttrs>();
   const F scale = set(static_cast<float>(a.scale)), shift = set(static_cast<float>(a.shift));
-  with_type(args.operands[0].dtype, [&](auto tag) {
-    using T = decltype(tag);
-    args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; i += W)
-        store_tail(args.out<T>(0) + i, load_tail(args.in<T>(0) + i, end - i) * scale + shift, end - i);
-    });
+  map_chunks(args, [&](const float* x, float* y, int64_t n) {
+    for (int64_t i = 0; i < n; i += W) store_tail(y + i, load_tail(x + i, n - i) * scale + shift, n - i);
   });
 }
 
 void cast(const KernelArgs& args) noexcept {
-  with_type(args.operands[0].dtype, [&](auto from) {
-    with_type(args.results[0].dtype, [&](auto to) {
-      using S = decltype(from);
-      using T = decltype(to);
-      args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
-        for (int64_t i = begin; i < end; i += W)
-          store_tail(args.out<T>(0) + i, load_tail(args.in<S>(0) + i, end - i), end - i);
-      });
+  const TensorView &from = args.operands[0], &to = args.results[0];
+  args.pool.parallel_for(from.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
+    Chunk buffer;
+    for_chunks(begin, end, [&](int64_t at, int64_t n) {
+      put_floats(to, at, n, floats_of(from, at, n, place_of(to, at, buffer.data)));
     });
   });
 }
 
 // cond, x, y of one shape.
 void select(const KernelArgs& args) noexcept {
-  with_type(args.operands[1].dtype, [&](auto tag) {
-    with_type(args.operands[0].dtype, [&](auto cond_tag) {
-      using T = decltype(tag);
-      using C = decltype(cond_tag);
-      args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
-        for (int64_t i = begin; i < end; i += W) {
-          const int64_t left = end - i;
-          F c = load_tail(args.in<C>(0) + i, left);
-          store_tail(args.out<T>(0) + i,
-                     c != set(0) ? load_tail(args.in<T>(1) + i, left) : load_tail(args.in<T>(2) + i, left),
-                     left);
-        }
-      });
+  const TensorView& to = args.results[0];
+  args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
+    Chunk buffers[4];
+    for_chunks(begin, end, [&](int64_t at, int64_t n) {
+      const float *c = floats_of(args.operands[0], at, n, buffers[0].data),
+                  *x = floats_of(args.operands[1], at, n, buffers[1].data),
+                  *y = floats_of(args.operands[2], at, n, buffers[2].data);
+      float* out = place_of(to, at, buffers[3].data);
+      for (int64_t i = 0; i < n; i += W) {
+        const int64_t left = n - i;
+        store_tail(out + i,
+                   load_tail(c + i, left) != set(0) ? load_tail(x + i, left) : load_tail(y + i, left), left);
+      }
+      put_floats(to, at, n, out);
     });
   });
 }
 
-// out[i] = fn(large, small) over large's shape [outer, mid, inner]; `flip`: the small one is the first
-// argument.
+// n elements of out from x and y; `both`: from as many of each; else one of them is a single element.
+struct BinaryLoops {
+  void (*both)(const float* x, const float* y, float* out, int64_t n);
+  void (*both_narrow)(const bf16* x, const bf16* y, bf16* out, int64_t n);
+  void (*by_right)(const float* x, float y, float* out, int64_t n);
+  void (*by_left)(float x, const float* y, float* out, int64_t n);
+};
 template <F (*fn)(F, F), class T>
-void broadcast(const KernelArgs& args, const T* large, const T* small, bool flip, int64_t outer, int64_t mid,
-               int64_t inner) {
-  T* out = args.out<T>(0);
-  auto apply = [&](F x, F y) { return flip ? fn(y, x) : fn(x, y); };
+void both_loop(const T* x, const T* y, T* out, int64_t n) {
+  for (int64_t i = 0; i < n; i += W)
+    store_tail(out + i, fn(load_tail(x + i, n - i), load_tail(y + i, n - i)), n - i);
+}
+template <F (*fn)(F, F)>
+void right_loop(const float* x, float y, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; i += W) store_tail(out + i, fn(load_tail(x + i, n - i), set(y)), n - i);
+}
+template <F (*fn)(F, F)>
+void left_loop(float x, const float* y, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; i += W) store_tail(out + i, fn(set(x), load_tail(y + i, n - i)), n - i);
+}
+
+// Over the larger operand's shape [outer, mid, inner], where the smaller one is [mid].
+void run_broadcast(const KernelArgs& args, const BinaryLoops& loops, int small_index, int64_t outer,
+                   int64_t mid, int64_t inner) {
+  const TensorView &small = args.operands[static_cast<size_t>(small_index)],
+                   &large = args.operands[static_cast<size_t>(1 - small_index)], &to = args.results[0];
   if (inner == 1) {  // rows of mid
     args.pool.parallel_for(outer, grain_for(mid), [&](int64_t begin, int64_t end, int) {
-      for (int64_t row = begin; row < end; ++row) {
-        const T* x = large + row * mid;
-        T* y = out + row * mid;
-        for (int64_t i = 0; i < mid; i += W)
-          store_tail(y + i, apply(load_tail(x + i, mid - i), load_tail(small + i, mid - i)), mid - i);
+      if (to.dtype == DType::bf16) {
+        const bf16* y = small.as<const bf16>();
+        for (int64_t row = begin; row < end; ++row) {
+          const bf16* x = large.as<const bf16>() + row * mid;
+          loops.both_narrow(small_index ? x : y, small_index ? y : x, to.as<bf16>() + row * mid, mid);
+        }
+        return;
       }
+      Chunk a, b, c;
+      for (int64_t row = begin; row < end; ++row)
+        for_chunks(0, mid, [&](int64_t i, int64_t n) {
+          const float *x = floats_of(large, row * mid + i, n, a.data), *y = floats_of(small, i, n, b.data);
+          float* out = place_of(to, row * mid + i, c.data);
+          loops.both(small_index ? x : y, small_index ? y : x, out, n);
+          put_floats(to, row * mid + i, n, out);
+        });
     });
     return;
   }
   const int64_t piece = std::max<int64_t>(1, inner / kGrain), step = (inner + piece - 1) / piece;
   args.pool.parallel_for(outer * mid * piece, grain_for(step), [&](int64_t begin, int64_t end, int) {
+    Chunk a, c;
     for (int64_t row = begin; row < end; ++row) {
-      const int64_t at = row / piece;
-      const F value = set(load_n(small + at % mid, 1)[0]);
-      const int64_t stop = std::min(inner, (row % piece + 1) * step);
-      for (int64_t i = row % piece * step; i < stop; i += W)
-        store_tail(out + at * inner + i, apply(load_tail(large + at * inner + i, stop - i), value), stop - i);
+      const int64_t at = row / piece * inner;
+      const float value = *floats_of(small, row / piece % mid, 1, a.data);
+      for_chunks(at + std::min(inner, row % piece * step), at + std::min(inner, (row % piece + 1) * step),
+                 [&](int64_t i, int64_t n) {
+                   const float* x = floats_of(large, i, n, a.data);
+                   float* out = place_of(to, i, c.data);
+                   small_index ? loops.by_right(x, value, out, n) : loops.by_left(value, x, out, n);
+                   put_floats(to, i, n, out);
+                 });
     }
   });
 }
 
+void run_binary(const KernelArgs& args, const BinaryLoops& loops) {
+  const BroadcastPlan& p = args.prepared.as<BroadcastPlan>();
+  if (p.small < 0) {
+    const TensorView& to = args.results[0];
+    args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
+      if (to.dtype == DType::bf16)
+        return loops.both_narrow(args.in<bf16>(0) + begin, args.in<bf16>(1) + begin,
+                                 args.out<bf16>(0) + begin, end - begin);
+      Chunk a, b, c;
+      for_chunks(begin, end, [&](int64_t at, int64_t n) {
+        float* out = place_of(to, at, c.data);
+        loops.both(floats_of(args.operands[0], at, n, a.data), floats_of(args.operands[1], at, n, b.data),
+                   out, n);
+        put_floats(to, at, n, out);
+      });
+    });
+    return;
+  }
+  const TensorView& large = args.operands[static_cast<size_t>(1 - p.small)];
+  int64_t outer = 1, mid = 1, inner = 1;
+  for (int i = 0; i < large.dims.size(); ++i)
+    (i < p.first ? outer : i < p.last ? mid : inner) *= large.dims[i];
+  run_broadcast(args, loops, p.small, outer, mid, inner);
+}
 template <F (*fn)(F, F)>
 void binary(const KernelArgs& args) noexcept {
-  const BroadcastPlan& p = args.prepared.as<BroadcastPlan>();
-  with_type(args.operands[0].dtype, [&](auto tag) {
-    using T = decltype(tag);
-    if (p.small < 0) {
-      args.pool.parallel_for(args.operands[0].elements(), kGrain, [&](int64_t begin, int64_t end, int) {
-        for (int64_t i = begin; i < end; i += W)
-          store_tail(args.out<T>(0) + i,
-                     fn(load_tail(args.in<T>(0) + i, end - i), load_tail(args.in<T>(1) + i, end - i)),
-                     end - i);
-      });
-      return;
-    }
-    const TensorView& large = args.operands[static_cast<size_t>(1 - p.small)];
-    int64_t outer = 1, mid = 1, inner = 1;
-    for (int i = 0; i < large.dims.size(); ++i)
-      (i < p.first ? outer : i < p.last ? mid : inner) *= large.dims[i];
-    broadcast<fn>(args, args.in<T>(1 - p.small), args.in<T>(p.small), p.small == 0, outer, mid, inner);
-  });
+  run_binary(args, {both_loop<fn, float>, both_loop<fn, bf16>, right_loop<fn>, left_loop<fn>});
 }
 
 // x -> the axes of operand 1, whose elements are not read.

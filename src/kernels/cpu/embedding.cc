@@ -57,6 +57,11 @@ void embed_panels(const KernelArgs& args) noexcept {
   });
 }
 
+// Tokens by row of the table: where each row's begin, and the tokens, in order.
+int64_t grad_workspace(const ir::OpView& v, int) {
+  return align64((v.results[0].dims[0].size + 2) * 4) + v.operands[1].elements() * 4;
+}
+
 // A 16-bit sum would round at every step: the reference kernel does those.
 bool grad_supports(const ir::OpView& v) { return narrow_floats(v) && v.results[0].dtype == DType::f32; }
 
@@ -70,27 +75,43 @@ bool grad_supports(const ir::OpView& v) { return narrow_floats(v) && v.results[0
 namespace hoist::kernels::cpu::HOIST_ISA {
 namespace {
 
-// Each worker owns rows of the table and reads all ids.
+// Every row of the table is written once: its tokens are found by counting, and added up in order.
 void grad(const KernelArgs& args) noexcept {
   const auto& a = args.attrs.as<ops::EmbeddingGradAttrs>();
   const int64_t tokens = args.operands[1].elements(), rows = args.results[0].dims[0];
   const int64_t n = rows ? args.results[0].elements() / rows : 0;
   const int32_t* ids = args.in<int32_t>(1);
+  auto* first = reinterpret_cast<int32_t*>(args.workspace);
+  auto* order = reinterpret_cast<int32_t*>(args.workspace + align64((rows + 2) * 4));
+  std::memset(first, 0, static_cast<size_t>(rows + 2) * 4);
+  auto row_of = [&](int64_t t) {
+    const int64_t at = int64_t{ids[t]} - a.base;
+    return at >= 0 && at < rows ? at : -1;
+  };
+  for (int64_t t = 0; t < tokens; ++t)
+    if (const int64_t at = row_of(t); at >= 0) ++first[at + 2];
+  for (int64_t r = 0; r < rows; ++r) first[r + 2] += first[r + 1];
+  for (int64_t t = 0; t < tokens; ++t)
+    if (const int64_t at = row_of(t); at >= 0) order[first[at + 1]++] = static_cast<int32_t>(t);
   with_type(args.operands[0].dtype, [&](auto tag) {
     using T = decltype(tag);
-    args.pool.parallel_for(
-        rows, std::max<int64_t>(1, rows / (4 * args.pool.threads())), [&](int64_t begin, int64_t end, int) {
-          float* out = args.out<float>(0);
-          std::memset(out + begin * n, 0, static_cast<size_t>((end - begin) * n) * sizeof(float));
-          for (int64_t t = 0; t < tokens; ++t) {
-            const int64_t at = int64_t{ids[t]} - a.base;
-            if (at < begin || at >= end) continue;
-            const T* x = args.in<T>(0) + t * n;
-            float* y = out + at * n;
-            for (int64_t i = 0; i < n; i += W)
-              store_tail(y + i, load_tail(y + i, n - i) + load_tail(x + i, n - i), n - i);
-          }
-        });
+    args.pool.parallel_for(rows, grain_for(n), [&](int64_t begin, int64_t end, int) {
+      for (int64_t row = begin; row < end; ++row) {
+        float* y = args.out<float>(0) + row * n;
+        const int32_t *t = order + first[row], *last = order + first[row + 1];
+        if (t == last) {
+          std::memset(y, 0, static_cast<size_t>(n) * sizeof(float));
+          continue;
+        }
+        const T* x = args.in<T>(0) + *t * n;
+        for (int64_t i = 0; i < n; i += W) store_tail(y + i, load_tail(x + i, n - i) + set(0), n - i);
+        while (++t < last) {
+          x = args.in<T>(0) + *t * n;
+          for (int64_t i = 0; i < n; i += W)
+            store_tail(y + i, load_tail(y + i, n - i) + load_tail(x + i, n - i), n - i);
+        }
+      }
+    });
   });
 }
 
@@ -100,7 +121,7 @@ void add_embedding(KernelList& list) {
   static const Kernel kernels[] = {
       {"embedding", HOIST_ISA_NAME, supports, embed},
       {"embedding", HOIST_ISA_NAME, panels_supports, embed_panels, panels_prepare, panels_workspace},
-      {"embedding_grad", HOIST_ISA_NAME, grad_supports, grad}};
+      {"embedding_grad", HOIST_ISA_NAME, grad_supports, grad, nullptr, grad_workspace}};
   for (const Kernel& k : kernels) list.push_back(&k);
 }
 

@@ -41,6 +41,7 @@ void row(const T* x, const T* gamma, const T* beta, T* y, float* mean, float* rs
   F r = set(*rstd);
   for (int64_t i = 0; i < n; i += W) {
     int64_t left = n - i;
+    __builtin_prefetch(x + n + i, 0, 2);  // the next row
     F normal = (load_tail(x + i, left) - m) * r;
     store_tail(y + i, fma(normal, load_tail(gamma + i, left), load_tail(beta + i, left)), left);
   }
@@ -64,14 +65,24 @@ template <class T>
 void grad_row(const T* x, const T* gamma, float mean, float rstd, const T* dy, T* dx, float* dgamma,
               float* dbeta, int64_t n) {
   F m = set(mean), r = set(rstd);
-  float along = sum_over(n, [&](int64_t i, int64_t left) {
-    return load_tail(dy + i, left) * load_tail(gamma + i, left) * ((load_tail(x + i, left) - m) * r);
-  });
-  float level = sum_over(
-      n, [&](int64_t i, int64_t left) { return load_tail(dy + i, left) * load_tail(gamma + i, left); });
+  F along_sum[2] = {set(0), set(0)}, level_sum[2] = {set(0), set(0)};
+  auto add = [&](int64_t i, int64_t left, int part) __attribute__((always_inline)) {
+    const F g = load_tail(dy + i, left) * load_tail(gamma + i, left);
+    along_sum[part] += g * ((load_tail(x + i, left) - m) * r);
+    level_sum[part] += g;
+  };
+  int64_t j = 0;
+  for (; j + 2 * W <= n; j += 2 * W) {
+    add(j, W, 0);
+    add(j + W, W, 1);
+  }
+  for (; j < n; j += W) add(j, n - j, 0);
+  const float along = sum(along_sum[0] + along_sum[1]), level = sum(level_sum[0] + level_sum[1]);
   F pull = set(-along / static_cast<float>(n)), shift = set(-level / static_cast<float>(n));
   for (int64_t i = 0; i < n; i += W) {
     int64_t left = n - i;
+    __builtin_prefetch(x + n + i, 0, 2);  // the next row
+    __builtin_prefetch(dy + n + i, 0, 2);
     F d = load_tail(dy + i, left), h = (load_tail(x + i, left) - m) * r;
     store_tail(dgamma + i, fma(d, h, load_tail(dgamma + i, left)), left);
     store_tail(dbeta + i, d + load_tail(dbeta + i, left), left);

@@ -24,6 +24,13 @@ bool attention_supports(const ir::OpView& v) {
          v.operands[0].dims[2].size <= kTileRows;
 }
 
+// What a worker needs besides AttentionScratch: a tile's queries as floats; over int8 pools their scales, a
+// row as integers, and a block's scales of keys and values; over f16 pools a block's rows as floats.
+int64_t extra_floats(DType pool, int64_t d, int64_t dv) {
+  return kTileRows * d + kTileRows + (d + 64) + 2 * kKeyBlock +
+         (pool == DType::f16 ? kKeyBlock * (d + dv) : 0);
+}
+
 // The workspace: tiles, items, counters, parts of split tiles, then each worker's scratch.
 struct Layout {
   int64_t tiles, items, counters, parts, scratch, bytes;
@@ -54,7 +61,7 @@ Layout layout(const ir::Type& q, const ir::Type& v, const ir::Type& table, int t
   w.parts = take(w.part_floats * 4);
   w.scratch = at;
   w.worker = align64(attention_scratch_bytes(q.dims[3].size, dv));
-  if (v.dtype == DType::i8) w.worker += align64(kKeyBlock * 2 * q.dims[3].size * 4);  // rows as floats
+  w.worker += align64(extra_floats(v.dtype, q.dims[3].size, dv) * 4);
   w.bytes = at + threads * w.worker;
   return w;
 }
@@ -91,43 +98,62 @@ namespace {
 
 #include "kernels/cpu/kv_row.inc"
 
+#include "kernels/cpu/attention_bytes.inc"
+
 // pool[blocks, block, kv_heads, d], x[tokens, kv_heads, d], slot[tokens]
 void kv_write(const KernelArgs& args) noexcept {
   const TensorView &pool = args.results[0], &x = args.operands[1];
   const int64_t base = args.attrs.as<ops::KvWriteAttrs>().base * pool.dims[1];
-  const int64_t slots = pool.dims[0] * pool.dims[1], n = pool.dims[2] * pool.dims[3];
+  const int64_t slots = pool.dims[0] * pool.dims[1], heads = pool.dims[2], width = x.dims[2];
   const int32_t* slot = args.in<int32_t>(2);
-  auto copy = [&](auto to, auto from) {
-    using T = decltype(to);
-    using S = decltype(from);
-    // Not in parallel: among equal slots the last token wins, and the work is a copy of a few rows.
-    for (int64_t i = 0; i < x.dims[0]; ++i) {
-      const int64_t at = slot[i] - base;
-      if (slot[i] < 0 || at < 0 || at >= slots) continue;
-      const S* src = x.as<const S>() + i * n;
-      T* dst = pool.as<T>() + at * n;
-      for (int64_t j = 0; j < n; j += W) store_tail(dst + j, load_tail(src + j, n - j), n - j);
+  constexpr int64_t kPiece = 256;
+  // One row of one head, from x's row `from` to the pool's row `to`.
+  auto convert = [&](int64_t from, int64_t to) {
+    float wide[kPiece];
+    for (int64_t at = 0; at < width; at += kPiece) {
+      const int64_t n = std::min(kPiece, width - at);
+      with_type(x.dtype, [&](auto tag) {
+        const auto* p = x.as<const decltype(tag)>() + from * width + at;
+        for (int64_t j = 0; j < n; j += W) store_tail(wide + j, load_tail(p + j, n - j), n - j);
+      });
+      with_type(pool.dtype, [&](auto tag) {
+        auto* p = pool.as<decltype(tag)>() + to * width + at;
+        for (int64_t j = 0; j < n; j += W) store_tail(p + j, load_tail(wide + j, n - j), n - j);
+      });
     }
   };
-  if (pool.dtype == DType::i8) {
-    const int64_t width = x.dims[2], heads = pool.dims[2];
-    with_type(x.dtype, [&](auto from) {
-      for (int64_t i = 0; i < x.dims[0]; ++i) {
-        const int64_t at = slot[i] - base;
-        if (slot[i] < 0 || at < 0 || at >= slots) continue;
-        for (int64_t h = 0; h < heads; ++h)
-          write_kv_row(x.as<const decltype(from)>() + (i * heads + h) * width, width,
+  // Not in parallel: among equal slots the last token wins, and the work is a copy of a few rows.
+  for (int64_t i = 0; i < x.dims[0]; ++i) {
+    const int64_t at = slot[i] - base;
+    if (slot[i] < 0 || at < 0 || at >= slots) continue;
+    if (pool.dtype == x.dtype) {
+      const int64_t bytes = heads * width * dtype_size(x.dtype);
+      std::memcpy(pool.data + at * bytes, x.data + i * bytes, static_cast<size_t>(bytes));
+      continue;
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      if (pool.dtype == DType::i8)
+        with_type(x.dtype, [&](auto tag) {
+          write_kv_row(x.as<const decltype(tag)>() + (i * heads + h) * width, width,
                        pool.as<int8_t>() + (at * heads + h) * pool.dims[3]);
-      }
-    });
-    return;
+        });
+      else
+        convert(i * heads + h, at * heads + h);
+    }
   }
-  with_type(pool.dtype, [&](auto to) { with_type(x.dtype, [&](auto from) { copy(to, from); }); });
 }
 
-// What a pool's rows are read as: int8 rows are unpacked.
-template <class KT>
-using RowOf = std::conditional_t<std::is_same_v<KT, int8_t>, float, KT>;
+// The worker's scratch behind AttentionScratch (extra_floats).
+struct Extra {
+  float *queries, *scale, *row, *key_scale, *value_scale, *rows;
+  Extra(const AttentionScratch& s, int64_t d)
+      : queries(s.end),
+        scale(queries + kTileRows * d),
+        row(scale + kTileRows),
+        key_scale(row + d + 64),
+        value_scale(key_scale + kKeyBlock),
+        rows(value_scale + kKeyBlock) {}
+};
 
 struct Paged {
   const KernelArgs& args;
@@ -201,8 +227,11 @@ struct Paged {
     return parts + t.parts + (split * heads + head) * rows * (z.columns + 2);
   }
 
-  template <class QT>
   void finish(const PagedTile& t, int64_t head, int r, float m, float l, const float* o) const {
+    with_type(args.operands[0].dtype, [&](auto tag) { finish_as<decltype(tag)>(t, head, r, m, l, o); });
+  }
+  template <class QT>
+  void finish_as(const PagedTile& t, int64_t head, int r, float m, float l, const float* o) const {
     const int64_t token = t.begin + r / group, h = head * group + r % group;
     QT* out = args.out<QT>(0) + (token * heads * group + h) * dv;
     if (sequence(token) < 0 || pos[token] < 0) {
@@ -256,61 +285,79 @@ struct Paged {
     for (int i = 0; i < kKeyBlock; ++i) out.values[i] = rows.values[i] + v;
   }
 
-  // An int8 block's rows as T, and the pointers to them. The next block is asked for on the way.
-  template <class T>
-  void unpack(const Rows<int8_t>& here, const Rows<int8_t>* next, const AttentionScratch& s,
-              Rows<T>& out) const {
-    T *k = reinterpret_cast<T*>(s.end), *v = k + kKeyBlock * d;
-    for (int i = 0; i < kKeyBlock; ++i, k += d, v += d) {
-      if (next)
-        for (const int8_t* row : {next->keys[i], next->values[i]})
-          for (int64_t at = 0; at < d + 65; at += 64) __builtin_prefetch(row + std::min(at, d + 1), 0, 2);
-      read_kv_row(here.keys[i], d, k);
-      read_kv_row(here.values[i], d, v);
+  // A block's f16 rows as floats, and the pointers to them.
+  void widen_rows(const Rows<f16>& here, const Extra& extra, Rows<float>& out) const {
+    float *k = extra.rows, *v = k + kKeyBlock * d;
+    for (int i = 0; i < kKeyBlock; ++i, k += d, v += dv) {
+      for (int64_t j = 0; j < d; j += W) store_tail(k + j, load_tail(here.keys[i] + j, d - j), d - j);
+      for (int64_t j = 0; j < dv; j += W) store_tail(v + j, load_tail(here.values[i] + j, dv - j), dv - j);
       out.keys[i] = k;
       out.values[i] = v;
     }
   }
 
-  template <class A, class QT, class KT>
+  // `count` query rows as floats: rows[i] says which one, token * heads * group + head.
+  void queries(const int64_t* rows, int count, const Extra& extra, const float** out) const {
+    with_type(args.operands[0].dtype, [&](auto tag) {
+      using QT = decltype(tag);
+      for (int i = 0; i < count; ++i) {
+        const QT* from = args.in<QT>(0) + rows[i] * d;
+        if constexpr (sizeof(QT) == 4) {
+          out[i] = from;
+        } else {
+          float* to = extra.queries + i * d;
+          for (int64_t j = 0; j < d; j += W) store_tail(to + j, load_tail(from + j, d - j), d - j);
+          out[i] = to;
+        }
+      }
+    });
+  }
+
+  template <class A, class KT>
   void run(const PagedItem& item, const AttentionScratch& s) const {
 #if HOIST_ISA_IS_AVX512
-    if constexpr (sizeof(RowOf<KT>) == 4 / A::kPer) {
+    if constexpr (sizeof(KT) == 4 / A::kPer && sizeof(KT) > 1) {
       const PagedTile& t = tiles[item.tile];
-      if (t.end - t.begin == 1 && group <= kFew && d % A::kPer == 0) return run<A, QT, KT, true>(item, s);
+      if (t.end - t.begin == 1 && group <= kFew && d % A::kPer == 0) return run<A, KT, true>(item, s);
     }
 #endif
-    run<A, QT, KT, false>(item, s);
+    run<A, KT, false>(item, s);
   }
 
   // kOne: one token of at most kFew rows a head.
-  template <class A, class QT, class KT, bool kOne>
+  template <class A, class KT, bool kOne>
   void run(const PagedItem& item, const AttentionScratch& s) const {
     const PagedTile& t = tiles[item.tile];
     const int rows = static_cast<int>((t.end - t.begin) * group), padded = (rows + kMr - 1) / kMr * kMr;
     const int64_t last_head = std::min<int64_t>(heads, item.head + t.heads_per_item);
     const int n_heads = static_cast<int>(last_head - item.head);
-    const int64_t words = (d + A::kPer - 1) / A::kPer;
+    constexpr bool kBytes = std::is_same_v<KT, int8_t>, kHalf = std::is_same_v<KT, f16>;
+    const int64_t words = kBytes ? byte_words(d) : (d + A::kPer - 1) / A::kPer;
+    const Extra extra(s, d);
     // Heads that are computed together.
-    using RT = RowOf<KT>;
-    constexpr bool kRows = std::is_same_v<KT, int8_t>;
-    const int per = kOne && !kRows ? std::min<int>(n_heads, static_cast<int>(8 / group)) : 1;
+    const int per = kOne ? std::min<int>(n_heads, static_cast<int>(8 / group)) : 1;
     const int packs = (n_heads + per - 1) / per;
-    const QT* q[kTileRows];
+    const float* q[kTileRows];
     int64_t lo[kTileRows], hi[kTileRows];
     for (int r = 0; r < rows; ++r) range(t.begin + r / group, &lo[r], &hi[r]);
     for (int p = 0; p < packs; ++p) {
       const int h = p * per, count = std::min(per, n_heads - h);
+      int64_t which[kTileRows];
       for (int r = 0; r < count * rows; ++r)
-        q[r] = args.in<QT>(0) +
-               (((t.begin + r % rows / group) * heads + item.head + h + r / rows) * group + r % group) * d;
+        which[r] = ((t.begin + r % rows / group) * heads + item.head + h + r / rows) * group + r % group;
+      queries(which, count * rows, extra, q);
 #if HOIST_ISA_IS_AVX512
       if constexpr (kOne) {
         few_queries<A>(q, count, rows, d, s, s.q + h * kFew * words);
         continue;
       }
 #endif
-      pack_queries<A>(q, rows, d, s, s.q + h * padded * words);
+      float* to = s.q + h * padded * words;
+      if constexpr (kBytes)
+        pack_byte_queries(q, rows, d, reinterpret_cast<int32_t*>(extra.row), reinterpret_cast<int32_t*>(to),
+                          extra.scale + h * padded);
+      else
+        pack_queries<A>(q, rows, d, s, to);
     }
     auto start_part = [&] {
 #if HOIST_ISA_IS_AVX512
@@ -373,29 +420,32 @@ struct Paged {
         const int h = p * per;
         move_to(blocks[now], h, of_head[0]);
         if (more) move_to(blocks[now ^ 1], h, of_head[1]);
-        const Rows<RT>* rows_now;
-        Rows<RT> unpacked;
-        const Rows<RT>* rows_next;  // null: nothing to ask for
-        if constexpr (kRows) {
-          unpack(of_head[0], more ? &of_head[1] : nullptr, s, unpacked);
-          rows_now = &unpacked;
-          rows_next = nullptr;
+        const Rows<KT>& now_rows = of_head[0];
+        const Rows<KT>* next_rows = more ? &of_head[1] : nullptr;  // null: nothing to ask for
+        auto no_mask = [](int, int&, float*) { return static_cast<const float*>(nullptr); };
+        if constexpr (kBytes) {
+          pack_byte_block(now_rows.keys, now_rows.values, used, z, s, extra.key_scale, extra.value_scale,
+                          next_rows ? next_rows->keys : nullptr, next_rows ? next_rows->values : nullptr);
+          attend_bytes(z, state(h), rows, lo, hi, b, reinterpret_cast<int32_t*>(s.q) + h * padded * words,
+                       extra.scale + h * padded, s, extra.key_scale, extra.value_scale);
+        } else if constexpr (kHalf) {
+          Rows<float> wide;
+          widen_rows(now_rows, extra, wide);
+          pack_block<A, float>(wide.keys, wide.values, used, z, s, nullptr, nullptr);
+          attend_block<A>(z, state(h), rows, lo, hi, b, s.q + h * padded * words, s, no_mask);
         } else {
-          rows_now = &of_head[0];
-          rows_next = more ? &of_head[1] : nullptr;
-        }
 #if HOIST_ISA_IS_AVX512
-        if constexpr (kOne) {
-          const Rows<RT>& ahead = rows_next ? *rows_next : *rows_now;
-          few_block<A>(z, FewState(s, p, z.columns), std::min(per, n_heads - h), rows, lo[0], hi[0], b,
-                       s.q + h * kFew * words, s, rows_now->keys, rows_now->values, ahead.keys, ahead.values);
-          continue;
-        }
+          if constexpr (kOne) {
+            const Rows<KT>& ahead = next_rows ? *next_rows : now_rows;
+            few_block<A>(z, FewState(s, p, z.columns), std::min(per, n_heads - h), rows, lo[0], hi[0], b,
+                         s.q + h * kFew * words, s, now_rows.keys, now_rows.values, ahead.keys, ahead.values);
+            continue;
+          }
 #endif
-        pack_block<A, RT>(rows_now->keys, rows_now->values, used, z, s, rows_next ? rows_next->keys : nullptr,
-                          rows_next ? rows_next->values : nullptr);
-        attend_block<A>(z, state(h), rows, lo, hi, b, s.q + h * padded * words, s,
-                        [](int, int&, float*) { return static_cast<const float*>(nullptr); });
+          pack_block<A, KT>(now_rows.keys, now_rows.values, used, z, s, next_rows ? next_rows->keys : nullptr,
+                            next_rows ? next_rows->values : nullptr);
+          attend_block<A>(z, state(h), rows, lo, hi, b, s.q + h * padded * words, s, no_mask);
+        }
       }
       // The end of a part: sums are added up in the same order whoever computes them.
       if (!split && more && (b + kKeyBlock) % kSplit == 0) merge();
@@ -407,19 +457,18 @@ struct Paged {
         out[z.columns] = m;
         out[z.columns + 1] = l;
       });
-      finish_split<QT>(t, item, n_heads, rows, s);
+      finish_split(t, item, n_heads, rows, s);
       return;
     }
     merge();
     for (int h = 0; h < n_heads; ++h)
       for (int r = 0; r < rows; ++r) {
         const int at = h * rows + r;
-        finish<QT>(t, item.head + h, r, s.total.m[at], s.total.l[at], s.total.o + at * z.columns);
+        finish(t, item.head + h, r, s.total.m[at], s.total.l[at], s.total.o + at * z.columns);
       }
   }
 
   // Whoever finishes the last part of some heads merges them all, in order.
-  template <class QT>
   void finish_split(const PagedTile& t, const PagedItem& item, int n_heads, int rows,
                     const AttentionScratch& s) const {
     std::atomic_ref<int32_t> counter(counters[t.counters + item.head / t.heads_per_item]);
@@ -432,12 +481,12 @@ struct Paged {
           const float* p = part(t, i, item.head + h) + r * (z.columns + 2);
           merge_row(z, &m, &l, o, p[z.columns], p[z.columns + 1], p);
         }
-        finish<QT>(t, item.head + h, r, m, l, o);
+        finish(t, item.head + h, r, m, l, o);
       }
   }
 };
 
-template <class A, class QT, class KT>
+template <class A, class KT>
 void run_items(const KernelArgs& args, const Layout& w) {
   const Paged p(args, w);
   auto* tiles = reinterpret_cast<PagedTile*>(args.workspace + w.tiles);
@@ -457,26 +506,23 @@ void run_items(const KernelArgs& args, const Layout& w) {
   args.pool.parallel_for(count, threads == 1 ? count : 1, [&](int64_t begin, int64_t end, int worker) {
     AttentionScratch s(scratch + worker * w.worker, p.d, p.dv);
     std::memset(s.zeros, 0, static_cast<size_t>(kZeroRows * std::max(p.d, p.dv)) * sizeof(float));
-    for (int64_t i = begin; i < end; ++i) p.run<A, QT, KT>(items[i], s);
+    for (int64_t i = begin; i < end; ++i) p.run<A, KT>(items[i], s);
   });
-}
-
-template <class QT, class KT>
-void run_arithmetic(const KernelArgs& args, const Layout& w) {
-#if HOIST_ISA_IS_AVX512DOT
-  if constexpr (std::is_same_v<KT, bf16>) return run_items<Pairs, QT, KT>(args, w);
-#endif
-  run_items<Single, QT, KT>(args, w);
 }
 
 void paged_attention(const KernelArgs& args) noexcept {
   const Layout& w = args.prepared.as<PagedPlan>().layout;
   if (args.results[0].elements() == 0) return;
-  with_type(args.operands[0].dtype, [&](auto q_tag) {
-    using QT = decltype(q_tag);
-    if (args.operands[1].dtype == DType::i8) return run_arithmetic<QT, int8_t>(args, w);
-    with_type(args.operands[1].dtype, [&](auto k_tag) { run_arithmetic<QT, decltype(k_tag)>(args, w); });
-  });
+  switch (args.operands[1].dtype) {
+    case DType::i8: return run_items<Single, int8_t>(args, w);
+    case DType::f16: return run_items<Single, f16>(args, w);
+#if HOIST_ISA_IS_AVX512DOT
+    case DType::bf16: return run_items<Pairs, bf16>(args, w);
+#else
+    case DType::bf16: return run_items<Single, bf16>(args, w);
+#endif
+    default: return run_items<Single, float>(args, w);
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "ops/rms_norm.h"
 
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/kernels.h"
@@ -27,6 +28,18 @@ namespace {
 
 #include "kernels/cpu/row_blocks.inc"
 
+// v as it would read back after a store as T, without going through memory where that is easy.
+template <class T>
+HOIST_INLINE F read_back(F v, T tag) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    const I u = (I)v;
+    const I near = (u + seti(0x7fff) + ((u >> 16) & seti(1))) & seti(static_cast<int32_t>(0xffff0000u));
+    return v != v ? v : (F)near;
+  } else {
+    return rounded(v, tag);
+  }
+}
+
 template <class T>
 void row(const T* x, const T* gamma, T* y, float* rstd, int64_t n, double eps) {
   float squares = sum_over(n, [&](int64_t i, int64_t left) {
@@ -36,7 +49,8 @@ void row(const T* x, const T* gamma, T* y, float* rstd, int64_t n, double eps) {
   *rstd = static_cast<float>(1.0 / std::sqrt(static_cast<double>(squares) / static_cast<double>(n) + eps));
   F r = set(*rstd);
   for (int64_t i = 0; i < n; i += W) {
-    F normal = rounded(load_tail(x + i, n - i) * r, T{});
+    __builtin_prefetch(x + n + i, 0, 2);  // the next row
+    F normal = read_back(load_tail(x + i, n - i) * r, T{});
     store_tail(y + i, normal * load_tail(gamma + i, n - i), n - i);
   }
 }
@@ -62,6 +76,8 @@ void grad_row(const T* x, const T* gamma, float rstd, const T* dy, T* dx, float*
   F r = set(rstd), pull = set(-along * rstd * rstd / static_cast<float>(n));
   for (int64_t i = 0; i < n; i += W) {
     int64_t left = n - i;
+    __builtin_prefetch(x + n + i, 0, 2);  // the next row
+    __builtin_prefetch(dy + n + i, 0, 2);
     F d = load_tail(dy + i, left), v = load_tail(x + i, left);
     store_tail(dgamma + i, fma(d, v * r, load_tail(dgamma + i, left)), left);
     store_tail(dx + i, r * fma(v, pull, d * load_tail(gamma + i, left)), left);

@@ -27,12 +27,17 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
+#include "kernels/cpu/exp_normal.inc"
+
 template <class T>
 float row_max(const T* x, int64_t n) {
-  F m = set(-kInf);
+  F m[4] = {set(-kInf), set(-kInf), set(-kInf), set(-kInf)};
   int64_t i = 0;
-  for (; i + W <= n; i += W) m = vmax(load(x + i), m);
-  float top = maximum(m);
+  for (; i + 4 * W <= n; i += 4 * W)
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) m[j] = vmax(load(x + i + j * W), m[j]);
+  for (; i + W <= n; i += W) m[0] = vmax(load(x + i), m[0]);
+  float top = maximum(vmax(vmax(m[0], m[1]), vmax(m[2], m[3])));
   for (; i < n; ++i) {
     float v = load_n(x + i, 1)[0];
     top = v > top ? v : top;
@@ -40,21 +45,52 @@ float row_max(const T* x, int64_t n) {
   return top;
 }
 
-// Sum of e^(x - top).
-template <class T>
-float row_sum(const T* x, int64_t n, float top) {
-  F t = set(top);
-  return sum_over(n, [&](int64_t i, int64_t left) {
-    F e = vexp(load_tail(x + i, left) - t);
-    return left < W ? keep_n(e, static_cast<int>(left)) : e;
-  });
-}
+// Softmax rows up to this long keep their exponentials on the stack; longer ones compute them twice.
+constexpr int64_t kKept = 4096;
 
+// Largest element and the sum of e^(x - top) over it, in one pass over memory: the maximum so far serves as
+// shift until a group of vectors (kGroup of them, counted from the row's beginning) holds a larger element;
+// then the sums so far shrink. A row is summed in the same order wherever it stands. Probabilities below the
+// smallest normal number count as 0.
+struct Exponentials {
+  float top, sum;  // top = -inf: nothing but -inf (sum 0) and NaN (sum NaN)
+  float lse() const {
+    if (top == -kInf) return sum == 0 ? top : sum;
+    return top == kInf ? top : top + std::log(sum);
+  }
+};
 template <class T>
-float row_lse(const T* x, int64_t n) {
-  float top = row_max(x, n);
-  if (top == -kInf || top == kInf) return top;
-  return top + std::log(row_sum(x, n, top));
+Exponentials row_exponentials(const T* x, int64_t n) {
+  constexpr int kGroup = 8;
+  float top = -kInf;
+  F shift = set(0), total[4] = {set(0), set(0), set(0), set(0)};
+  auto raise = [&](float to) {
+    const F decay = set(top == -kInf ? 1.0f : vexp(set(top - to))[0]);  // no sum yet: NaN at most
+    for (F& t : total) t = t * decay;
+    top = to;
+    shift = set(to);
+  };
+  int64_t i = 0;
+  for (; i + kGroup * W <= n; i += kGroup * W) {
+    F v[kGroup], m[4];
+#pragma GCC unroll 8
+    for (int j = 0; j < kGroup; ++j) v[j] = load(x + i + j * W);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) m[j] = vmax(v[j], v[j + 4]);
+    const float group = maximum(vmax(vmax(m[0], m[1]), vmax(m[2], m[3])));
+    if (group > top) raise(group);
+#pragma GCC unroll 8
+    for (int j = 0; j < kGroup; ++j) total[j & 3] += vexp_normal(v[j] - shift);
+  }
+  for (; i < n; i += W) {
+    const int64_t left = n - i;
+    F v = load_tail(x + i, left);
+    if (left < W) v = lane_index() < seti(static_cast<int>(left)) ? v : set(-kInf);
+    const float group = maximum(v);
+    if (group > top) raise(group);
+    total[0] += vexp_normal(v - shift);
+  }
+  return {top, sum((total[0] + total[1]) + (total[2] + total[3]))};
 }
 
 // body(T{}, row) over all rows of operand 0.
@@ -75,13 +111,28 @@ void softmax(const KernelArgs& args) noexcept {
     using T = decltype(tag);
     const T* x = args.in<T>(0) + row * n;
     T* y = args.out<T>(0) + row * n;
-    float top = row_max(x, n);
-    if (top == -kInf) {  // nothing but minus infinity
-      for (int64_t i = 0; i < n; i += W) store_tail(y + i, set(0), n - i);
+    if (n > kKept) {
+      const Exponentials e = row_exponentials(x, n);
+      const bool empty = e.top == -kInf && e.sum == 0;
+      F t = set(e.top), scale = set(1.0f / e.sum);
+      for (int64_t i = 0; i < n; i += W)
+        store_tail(y + i, empty ? set(0) : vexp_normal(load_tail(x + i, n - i) - t) * scale, n - i);
       return;
     }
-    F t = set(top), scale = set(1.0f / row_sum(x, n, top));
-    for (int64_t i = 0; i < n; i += W) store_tail(y + i, vexp(load_tail(x + i, n - i) - t) * scale, n - i);
+    alignas(64) float kept[kKept];
+    const float top = row_max(x, n);
+    F t = set(top == -kInf ? 0 : top);  // -inf: a row of nothing else, all zeros
+    const float sum = sum_over(n, [&](int64_t i, int64_t left) {
+      F e = vexp_normal(load_tail(x + i, left) - t);
+      if (left < W) e = keep_n(e, static_cast<int>(left));
+      store(kept + i, e);
+      return e;
+    });
+    F scale = set(sum == 0 ? 0 : 1.0f / sum);
+    for (int64_t i = 0; i < n; i += W) {
+      __builtin_prefetch(x + n + i, 0, 2);  // the next row
+      store_tail(y + i, load(kept + i) * scale, n - i);
+    }
   });
 }
 
@@ -102,23 +153,23 @@ void softmax_grad(const KernelArgs& args) noexcept {
 void log_sum_exp(const KernelArgs& args) noexcept {
   const int64_t n = row_length(args.operands[0]);
   for_rows(args, [&](auto tag, int64_t row) {
-    args.out<float>(0)[row] = row_lse(args.in<decltype(tag)>(0) + row * n, n);
+    args.out<float>(0)[row] = row_exponentials(args.in<decltype(tag)>(0) + row * n, n).lse();
   });
 }
 
-// logits, targets -> lse, picked
+// logits, targets -> lse, picked: one read of the logits.
 void cross_entropy(const KernelArgs& args) noexcept {
   const int64_t n = row_length(args.operands[0]), base = args.attrs.as<ops::CrossEntropyAttrs>().base;
   for_rows(args, [&](auto tag, int64_t row) {
     using T = decltype(tag);
     const T* x = args.in<T>(0) + row * n;
-    args.out<float>(0)[row] = row_lse(x, n);
+    args.out<float>(0)[row] = row_exponentials(x, n).lse();
     int64_t target = args.in<int32_t>(1)[row] - base;
     args.out<float>(1)[row] = target >= 0 && target < n ? load_n(x + target, 1)[0] : 0.0f;
   });
 }
 
-// logits, targets, lse, dlse, dpicked -> dlogits
+// logits, targets, lse, dlse, dpicked -> dlogits: probabilities are made anew, in one read and one write.
 void cross_entropy_grad(const KernelArgs& args) noexcept {
   const int64_t n = row_length(args.operands[0]), base = args.attrs.as<ops::CrossEntropyAttrs>().base;
   for_rows(args, [&](auto tag, int64_t row) {
@@ -132,9 +183,9 @@ void cross_entropy_grad(const KernelArgs& args) noexcept {
     const bool empty = lse == -kInf;
     F l = set(lse), d = set(dlse);
     for (int64_t i = 0; i < n; i += W)
-      store_tail(dx + i, empty ? set(0) : vexp(load_tail(x + i, n - i) - l) * d, n - i);
+      store_tail(dx + i, empty ? set(0) : vexp_normal(load_tail(x + i, n - i) - l) * d, n - i);
     if (target >= 0 && target < n) {
-      float p = empty ? 0.0f : vexp(set(at_target - lse))[0];
+      float p = empty ? 0.0f : vexp_normal(set(at_target - lse))[0];
       store_n(dx + target, set(p * dlse + args.in<float>(4)[row]), 1);
     }
   });
