@@ -17,7 +17,7 @@ namespace {
 struct ServeOptions {
   std::string model, host = "127.0.0.1", name, cache = "f32", trace;
   int port = 8080;
-  bool allow_remote = false, quiet = false;
+  bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128,
           max_body = 4 << 20;
@@ -53,6 +53,7 @@ void run(const ServeOptions& o) {
   options.step_tokens = o.step_tokens;
   options.context = o.context;
   options.cache_tokens = o.cache_tokens;
+  options.weights_as_stored = !o.exact;
   auto cache = dtype_from_name(o.cache);
   if (cache != DType::f32 && cache != DType::bf16 && cache != DType::i8)
     throw_invalid("--cache-type: found '" + o.cache + "', expected f32, bf16 or i8");
@@ -105,6 +106,8 @@ void add_serve(CLI::App& root) {
   option(app, "--cache-tokens", o->cache_tokens,
          "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
   option(app, "--cache-type", o->cache, "Element type of the KV cache: f32, bf16 or i8");
+  flag(app, "--exact", o->exact,
+       "Compute in float32 throughout, also where weights are stored in fewer bits; slower");
   option(app, "--max-queue", o->max_queue, "Requests that may wait; more are answered 429")
       ->check(CLI::Range(int64_t{1}, int64_t{100000}));
   option(app, "--max-body", o->max_body, "Largest request body in bytes")
