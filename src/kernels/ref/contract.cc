@@ -7,22 +7,34 @@ namespace hoist::kernels::ref {
 
 namespace {
 
+// Reads an element as a double. Through a pointer, the loops below are compiled for one operand's dtypes, not
+// for all pairs.
+using Load = double (*)(const void* data, int64_t at);
+Load loader(DType dtype) {
+  Load load = nullptr;
+  dispatch_float(dtype, [&](auto t) {
+    load = [](const void* data, int64_t at) { return get(static_cast<const decltype(t)*>(data)[at]); };
+  });
+  return load;
+}
+
+// Looks at the dtype for each element, which a sum over many costs little and saves a loop for each of them.
+void store(const KernelArgs& args, int64_t at, double value) {
+  dispatch_float(args.results[0].dtype, [&](auto t) { put(args.out<decltype(t)>(0)[at], value); });
+}
+
 // Result axes outside, contracted axes inside.
 void run_contract(const KernelArgs& args) noexcept {
   const Space space(args.prepared.as<Nest>(), args);
   const int kept = args.results[0].dims.size();
+  const auto load = loader(args.operands[1].dtype);
+  const void* y = args.operands[1].data;
   dispatch_float(args.operands[0].dtype, [&](auto tx) {
-    dispatch_float(args.operands[1].dtype, [&](auto ty) {
-      const auto* x = args.in<decltype(tx)>(0);
-      const auto* y = args.in<decltype(ty)>(1);
-      dispatch_float(args.results[0].dtype, [&](auto tz) {
-        space.each(0, kept, space.start(), [&](const Offsets& row) {
-          double sum = 0;
-          space.each(kept, space.axes(), row,
-                     [&](const Offsets& at) { sum += get(x[at[0]]) * get(y[at[1]]); });
-          put(args.out<decltype(tz)>(0)[row[2]], sum);
-        });
-      });
+    const auto* x = args.in<decltype(tx)>(0);
+    space.each(0, kept, space.start(), [&](const Offsets& row) {
+      double sum = 0;
+      space.each(kept, space.axes(), row, [&](const Offsets& at) { sum += get(x[at[0]]) * load(y, at[1]); });
+      store(args, row[2], sum);
     });
   });
 }
@@ -54,18 +66,16 @@ void run_panels(const KernelArgs& args) noexcept {
   int64_t held = -1;
   dispatch_float(args.operands[0].dtype, [&](auto tx) {
     const auto* x = args.in<decltype(tx)>(0);
-    dispatch_float(args.results[0].dtype, [&](auto tz) {
-      space.each(0, kept, space.start(), [&](const Offsets& row) {
-        const int64_t n = row[1] / p.table.k;  // the offset of a dense tensor tells the row
-        if (n != held)
-          cpu::read_panel_row(p.table, args.operands[1].data, n, DType::f32, reinterpret_cast<std::byte*>(w),
-                              scratch);
-        held = n;
-        double sum = 0;
-        space.each(kept, space.axes(), row,
-                   [&](const Offsets& at) { sum += get(x[at[0]]) * w[at[1] - n * p.table.k]; });
-        put(args.out<decltype(tz)>(0)[row[2]], sum);
-      });
+    space.each(0, kept, space.start(), [&](const Offsets& row) {
+      const int64_t n = row[1] / p.table.k;  // the offset of a dense tensor tells the row
+      if (n != held)
+        cpu::read_panel_row(p.table, args.operands[1].data, n, DType::f32, reinterpret_cast<std::byte*>(w),
+                            scratch);
+      held = n;
+      double sum = 0;
+      space.each(kept, space.axes(), row,
+                 [&](const Offsets& at) { sum += get(x[at[0]]) * w[at[1] - n * p.table.k]; });
+      store(args, row[2], sum);
     });
   });
 }
