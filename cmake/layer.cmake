@@ -1,12 +1,19 @@
 # hoist_layer(<name> [COLD] SOURCES a.cc ... [DEPS layer ...] [LIBS lib ...]): one static library per folder of src/.
 # COLD layers have no hot loops and are compiled at -O1, which is a fifth faster to build.
 # DEPS are the layers below it; docs/layers.txt is the table that tests/structure checks every include against.
+# A layer that names fmt::fmt among its LIBS gets the precompiled headers with fmt.
 function(hoist_layer name)
   cmake_parse_arguments(ARG "COLD" "" "SOURCES;DEPS;LIBS" ${ARGN})
   add_library(hoist_${name} STATIC ${ARG_SOURCES})
+  set(pch std)
+  if("fmt::fmt" IN_LIST ARG_LIBS)
+    set(pch fmt)
+  endif()
   if(ARG_COLD)
     target_compile_options(hoist_${name} PRIVATE -O1)
+    set(pch ${pch}_cold)
   endif()
+  target_precompile_headers(hoist_${name} REUSE_FROM hoist_pch_${pch})
   target_include_directories(hoist_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(hoist_${name} PUBLIC hoist_${dep})
@@ -26,9 +33,6 @@ function(hoist_test name)
     target_link_libraries(${name} PRIVATE hoist_${dep})
   endforeach()
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gtest GTest::gtest_main)
-  list(LENGTH ARG_SOURCES source_count)
-  if(source_count GREATER 3)  # GoogleTest is the larger part of what a small test compiles
-    target_precompile_headers(${name} PRIVATE <gtest/gtest.h>)
-  endif()
+  target_precompile_headers(${name} REUSE_FROM hoist_pch_gtest)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()

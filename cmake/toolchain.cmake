@@ -7,7 +7,9 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
 find_program(HOIST_CCACHE ccache)
 option(HOIST_USE_CCACHE "Use ccache when it is found" ON)
 if(HOIST_CCACHE AND HOIST_USE_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${HOIST_CCACHE})
+  # Without this word ccache hands every source with a precompiled header to the compiler, because there it cannot see
+  # __TIME__ or a macro defined before the header. We have neither.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${HOIST_CCACHE})
 endif()
 find_program(HOIST_MOLD mold)
 if(HOIST_MOLD)

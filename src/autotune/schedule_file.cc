@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "io/files.h"
 #include "io/json.h"
+#include "io/json_value.h"
 
 namespace hoist::autotune {
 namespace {
@@ -90,7 +90,7 @@ std::vector<ScheduleEntry> parse_schedules(std::string_view text, const std::str
 }
 
 std::string print_schedules(const std::vector<ScheduleEntry>& entries) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  io::JsonValue list = io::JsonValue::array();
   for (const ScheduleEntry& e : entries) {
     const GemmSchedule& s = e.schedule;
     list.push_back({{"cpu", e.cpu},
@@ -113,8 +113,8 @@ std::string print_schedules(const std::vector<ScheduleEntry>& entries) {
                     {"seconds", e.seconds},
                     {"default_seconds", e.default_seconds}});
   }
-  const nlohmann::ordered_json root = {{"format", "hoist-schedules"}, {"version", 1}, {"entries", list}};
-  return root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const io::JsonValue root = {{"format", "hoist-schedules"}, {"version", 1}, {"entries", list}};
+  return root.dump(1) + "\n";
 }
 
 std::vector<ScheduleEntry> load_schedules(const std::string& path) {

@@ -1,7 +1,8 @@
 #include "bench/row.h"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
+
+#include "io/json_value.h"
 
 namespace hoist::bench {
 
@@ -13,11 +14,10 @@ const PeerValue* Row::best_peer() const {
 }
 
 std::string to_json(const std::vector<Row>& rows) {
-  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  io::JsonValue out = io::JsonValue::array();
   for (const Row& r : rows) {
-    nlohmann::ordered_json j = {{"name", r.name},       {"shape", r.shape}, {"dtype", r.dtype},
-                                {"threads", r.threads}, {"value", nullptr}, {"unit", r.unit},
-                                {"ceiling", nullptr},   {"share", nullptr}};
+    io::JsonValue j = {{"name", r.name},   {"shape", r.shape}, {"dtype", r.dtype},   {"threads", r.threads},
+                       {"value", nullptr}, {"unit", r.unit},   {"ceiling", nullptr}, {"share", nullptr}};
     if (r.value > 0) j["value"] = r.value;
     if (r.ceiling > 0) {
       j["ceiling"] = r.ceiling;

@@ -69,11 +69,11 @@ struct Common {
   int threads = 0, rounds = 7;
   bool json = false, small = false;
 
-  void add(CLI::App& app) {
-    option(app, "--threads", threads, "Threads; 0: one per core");
-    option(app, "--rounds", rounds, "Turns of each participant; figures are medians");
-    option(app, "--isa", isa, "portable, avx2, avx512 or avx512dot; empty: the best of this machine");
-    flag(app, "--json", json, "Print an array of rows as JSON");
+  void add(Command app) {
+    app.option("--threads", threads, "Threads; 0: one per core");
+    app.option("--rounds", rounds, "Turns of each participant; figures are medians");
+    app.option("--isa", isa, "portable, avx2, avx512 or avx512dot; empty: the best of this machine");
+    app.flag("--json", json, "Print an array of rows as JSON");
   }
   kernels::Isa instruction_set() const {
     if (isa.empty()) return kernels::best_isa();
@@ -194,17 +194,15 @@ struct ModelFlags : Common {
   std::string memory_size;
   bool scaling = false;
 
-  void add_to(CLI::App& app, const char* rows) {
+  void add_to(Command app, const char* rows) {
     add(app);
     app.add_option("--peer", peers,
                    std::string("A command to run in turns with ours, which prints tokens per second: "
                                "ROW:NAME[:KEY]=COMMAND, the number after the last KEY counting; rows: ") +
                        rows)
-        ->envname("HOIST_PEER")
-        ->expected(1)
-        ->take_all();
-    flag(app, "--scaling", scaling, "Measure one thread too, and how much faster all of them are");
-    option(app, "--memory-size", memory_size, "Bytes walked for the bandwidths; empty: eight caches");
+        .repeated();
+    app.flag("--scaling", scaling, "Measure one thread too, and how much faster all of them are");
+    app.option("--memory-size", memory_size, "Bytes walked for the bandwidths; empty: eight caches");
   }
   template <class Options>
   void fill(Options& o, const std::vector<std::string>& rows) const {
@@ -217,18 +215,18 @@ struct ModelFlags : Common {
   }
 };
 
-void add_bench_train(CLI::App& app) {
+void add_bench_train(Command app) {
   struct Flags : ModelFlags {
     bench::TrainOptions options;
   };
   auto f = std::make_shared<Flags>();
-  CLI::App& sub = *app.add_subcommand("train", "A training step of GPT-2: forward, backward, AdamW");
+  Command sub = app.command("train", "A training step of GPT-2: forward, backward, AdamW");
   f->rounds = f->options.rounds;
   f->add_to(sub, "train");
-  option(sub, "--shape", f->options.shape, "gpt2-124m, llama-1.1b or tiny");
-  option(sub, "--dtype", f->options.dtype, "f32, or bf16 with f32 masters");
-  option(sub, "--batch", f->options.batch, "Sequences in a step");
-  option(sub, "--seq", f->options.seq, "Tokens in a sequence");
+  sub.option("--shape", f->options.shape, "gpt2-124m, llama-1.1b or tiny");
+  sub.option("--dtype", f->options.dtype, "f32, or bf16 with f32 masters");
+  sub.option("--batch", f->options.batch, "Sequences in a step");
+  sub.option("--seq", f->options.seq, "Tokens in a sequence");
   sub.footer(
       "Example:\n  hoist bench train --batch 4 --seq 64 --peer 'train:torch=python3 "
       "scripts/bench_torch_gpt2.py --batch 4 --seq 64'");
@@ -240,24 +238,24 @@ void add_bench_train(CLI::App& app) {
   });
 }
 
-void add_bench_generate(CLI::App& app) {
+void add_bench_generate(Command app) {
   struct Flags : ModelFlags {
     bench::GenerateOptions options;
   };
   auto f = std::make_shared<Flags>();
-  CLI::App& sub = *app.add_subcommand("generate", "Reading prompts and decoding, with random weights");
+  Command sub = app.command("generate", "Reading prompts and decoding, with random weights");
   bench::GenerateOptions& o = f->options;
   f->rounds = o.rounds;
   f->add_to(sub, "prompt, decode");
-  option(sub, "--shape", o.shape, "llama-1.1b, gpt2-124m or tiny");
-  option(sub, "--model", o.model, "A model folder, instead of a shape with random weights");
-  option(sub, "--quant", o.quant, "How weights are kept: f32, bf16, q8_0, q4_0 or q4_k");
-  option(sub, "--prompt", o.prompt, "Tokens of each prompt");
-  option(sub, "--tokens", o.tokens, "Tokens to decode for each stream");
-  option(sub, "--streams", o.streams, "Sequences decoded in one batch");
-  option(sub, "--context", o.context, "Tokens before the first that decode measures; 0: the prompt's");
-  option(sub, "--step-tokens", o.step_tokens, "Prompt tokens computed at once");
-  option(sub, "--cache", o.cache, "Dtype of keys and values");
+  sub.option("--shape", o.shape, "llama-1.1b, gpt2-124m or tiny");
+  sub.option("--model", o.model, "A model folder, instead of a shape with random weights");
+  sub.option("--quant", o.quant, "How weights are kept: f32, bf16, q8_0, q4_0 or q4_k");
+  sub.option("--prompt", o.prompt, "Tokens of each prompt");
+  sub.option("--tokens", o.tokens, "Tokens to decode for each stream");
+  sub.option("--streams", o.streams, "Sequences decoded in one batch");
+  sub.option("--context", o.context, "Tokens before the first that decode measures; 0: the prompt's");
+  sub.option("--step-tokens", o.step_tokens, "Prompt tokens computed at once");
+  sub.option("--cache", o.cache, "Dtype of keys and values");
   sub.footer(
       "Example:\n  hoist bench generate --shape llama-1.1b --quant bf16 --prompt 256 --peer "
       "'prompt:llama.cpp:avg_ts=llama-bench -m model.gguf -p 256 -n 0 -t 2 -o json'");
@@ -271,32 +269,30 @@ void add_bench_generate(CLI::App& app) {
 
 }  // namespace
 
-void add_bench(CLI::App& root) {
-  CLI::App& app = *root.add_subcommand("bench", "Measure this machine, the kernels, training and generation");
-  app.require_subcommand(1);
+void add_bench(Command root) {
+  Command app = root.command("bench", "Measure this machine, the kernels, training and generation");
+  app.require_command();
   {
     auto f = std::make_shared<MachineFlags>();
-    CLI::App& sub = *app.add_subcommand("machine", "Ceilings: multiply-adds, memory, disk, threads");
+    Command sub = app.command("machine", "Ceilings: multiply-adds, memory, disk, threads");
     f->add(sub);
-    option(sub, "--disk", f->disk, "A folder on the disk to measure; empty: none");
-    option(sub, "--disk-size", f->disk_size, "Bytes written to the disk and read back");
-    option(sub, "--memory-size", f->memory_size, "Bytes walked for the bandwidths; empty: eight caches");
+    sub.option("--disk", f->disk, "A folder on the disk to measure; empty: none");
+    sub.option("--disk-size", f->disk_size, "Bytes written to the disk and read back");
+    sub.option("--memory-size", f->memory_size, "Bytes walked for the bandwidths; empty: eight caches");
     sub.footer("Example:\n  hoist bench machine --json");
     sub.callback([f] { run_machine(*f); });
   }
   {
     auto f = std::make_shared<KernelFlags>();
-    CLI::App& sub = *app.add_subcommand("kernels", "Every kernel against its ceiling and against peers");
+    Command sub = app.command("kernels", "Every kernel against its ceiling and against peers");
     f->add(sub);
-    option(sub, "--filter", f->filter, "Only rows whose name or shape contains this");
+    sub.option("--filter", f->filter, "Only rows whose name or shape contains this");
     sub.add_option("--peer", f->peers,
                    "A library to measure beside ours: openblas=LIBRARY, blis=LIBRARY, onednn=LIBRARY; may be "
                    "given several times")
-        ->envname("HOIST_PEER")
-        ->expected(1)
-        ->take_all();
-    option(sub, "--memory-size", f->memory_size, "Bytes walked for the bandwidths; empty: eight caches");
-    flag(sub, "--small", f->small, "Tiny sizes, one run each: whether it works, not how fast");
+        .repeated();
+    sub.option("--memory-size", f->memory_size, "Bytes walked for the bandwidths; empty: eight caches");
+    sub.flag("--small", f->small, "Tiny sizes, one run each: whether it works, not how fast");
     sub.footer("Example:\n  hoist bench kernels --filter gemm.f32 --peer openblas=/usr/lib/libopenblas.so");
     sub.callback([f] { run_kernels(*f); });
   }

@@ -4,13 +4,13 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/error.h"
 #include "cli/options.h"
 #include "decode/engine.h"
 #include "decode/text_stream.h"
+#include "io/json_value.h"
 
 namespace hoist::cli {
 
@@ -136,7 +136,7 @@ void run(const GenerateOptions& o) {
   double decode_seconds = std::chrono::duration<double>(end - first).count();
   if (!o.trace.empty()) trace.write(o.trace);
   if (o.json) {
-    nlohmann::ordered_json out;
+    io::JsonValue out;
     out["prompt_ids"] = prompt;
     out["ids"] = ids;
     out["text"] = text;
@@ -144,7 +144,7 @@ void run(const GenerateOptions& o) {
     out["prompt_seconds"] = prompt_seconds;
     out["decode_seconds"] = decode_seconds;
     if (o.logits) out["logits"] = last_logits;
-    std::string line = out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    std::string line = out.dump();
     std::printf("%s\n", line.c_str());
     return;
   }
@@ -159,49 +159,40 @@ void run(const GenerateOptions& o) {
 
 }  // namespace
 
-void add_generate(CLI::App& root) {
+void add_generate(Command root) {
   auto o = std::make_shared<GenerateOptions>();
-  CLI::App& app = *root.add_subcommand("generate", "Continue a prompt with a model");
+  Command app = root.command("generate", "Continue a prompt with a model");
   app.add_option("model", o->model, "Model folder (config.json, *.safetensors, tokenizer.json) or .gguf file")
-      ->required()
-      ->envname("HOIST_MODEL");
-  option(app, "-p,--prompt", o->prompt, "Text to continue");
-  option(app, "--prompt-file", o->prompt_file, "Read the prompt from a file; - is standard input");
+      .required()
+      .envname("HOIST_MODEL");
+  app.option("-p,--prompt", o->prompt, "Text to continue");
+  app.option("--prompt-file", o->prompt_file, "Read the prompt from a file; - is standard input");
   app.add_option("--prompt-ids", o->prompt_ids,
                  "The prompt as token ids, 1,403,407: nothing is added to them")
-      ->envname("HOIST_PROMPT_IDS")
-      ->delimiter(',')
-      ->excludes("--prompt")
-      ->excludes("--prompt-file");
-  option(app, "-n,--max-tokens", o->count, "Most tokens to generate");
+      .comma_separated()
+      .excludes("--prompt")
+      .excludes("--prompt-file");
+  app.option("-n,--max-tokens", o->count, "Most tokens to generate");
   app.add_option("--temperature", o->temperature,
-                 "0 always takes the likeliest token (default: generation_config.json, else 0.8)")
-      ->envname("HOIST_TEMPERATURE");
-  app.add_option("--top-k", o->top_k, "Draw among the k likeliest tokens; 0: all")->envname("HOIST_TOP_K");
-  app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that reach this probability together")
-      ->envname("HOIST_TOP_P");
-  app.add_option("--min-p", o->min_p, "Leave out tokens below this share of the likeliest one")
-      ->envname("HOIST_MIN_P");
-  app.add_option("--repeat-penalty", o->repeat_penalty, "Above 1: tokens already seen become less likely")
-      ->envname("HOIST_REPEAT_PENALTY");
-  app.add_option("--seed", o->seed, "The same seed draws the same text (default: a fresh one)")
-      ->envname("HOIST_SEED");
-  app.add_option("--stop", o->stop, "End before this text; may be given several times")
-      ->envname("HOIST_STOP")
-      ->expected(1)
-      ->take_all();
-  flag(app, "--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
-  flag(app, "--no-special", o->no_special,
-       "Do not add the tokenizer's special tokens (such as <s>) to the prompt");
-  flag(app, "--json", o->json, "Print one JSON object: prompt_ids, ids, text, ...");
-  flag(app, "--exact", o->exact,
-       "Compute in float32 throughout: 16-bit and block weights are widened when they are loaded, and no "
-       "activation is rounded to fit them");
-  flag(app, "--logits", o->logits, "With --json: the logits after the prompt");
-  option(app, "--threads", o->threads, "Threads; 0: one per core");
-  option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own");
-  option(app, "--step-tokens", o->step_tokens, "Prompt tokens computed at once");
-  option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file");
+                 "0 always takes the likeliest token (default: generation_config.json, else 0.8)");
+  app.add_option("--top-k", o->top_k, "Draw among the k likeliest tokens; 0: all");
+  app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that reach this probability together");
+  app.add_option("--min-p", o->min_p, "Leave out tokens below this share of the likeliest one");
+  app.add_option("--repeat-penalty", o->repeat_penalty, "Above 1: tokens already seen become less likely");
+  app.add_option("--seed", o->seed, "The same seed draws the same text (default: a fresh one)");
+  app.add_option("--stop", o->stop, "End before this text; may be given several times").repeated();
+  app.flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
+  app.flag("--no-special", o->no_special,
+           "Do not add the tokenizer's special tokens (such as <s>) to the prompt");
+  app.flag("--json", o->json, "Print one JSON object: prompt_ids, ids, text, ...");
+  app.flag("--exact", o->exact,
+           "Compute in float32 throughout: 16-bit and block weights are widened when they are loaded, and no "
+           "activation is rounded to fit them");
+  app.flag("--logits", o->logits, "With --json: the logits after the prompt");
+  app.option("--threads", o->threads, "Threads; 0: one per core");
+  app.option("--context", o->context, "Longest sequence in tokens; 0: the model's own");
+  app.option("--step-tokens", o->step_tokens, "Prompt tokens computed at once");
+  app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
       "Example:\n  hoist generate path/to/model -p \"Once upon a time\" -n 100 --temperature 0.7 --top-p "
       "0.9");

@@ -267,27 +267,27 @@ void run(const InspectOptions& o) {
 
 }  // namespace
 
-void add_inspect(CLI::App& root) {
+void add_inspect(Command root) {
   auto o = std::make_shared<InspectOptions>();
-  CLI::App& app = *root.add_subcommand(
-      "inspect", "What is in a model, a weight file or a graph, and what memory it needs");
+  Command app =
+      root.command("inspect", "What is in a model, a weight file or a graph, and what memory it needs");
   app.add_option("path", o->path, "Model folder, .gguf or .safetensors file, or a graph's text form")
-      ->required()
-      ->envname("HOIST_PATH");
-  flag(app, "--json", o->json, "Print one JSON object");
-  flag(app, "--tensors", o->tensors, "List every tensor");
-  flag(app, "--plan", o->plan, "Print the serving plan, instruction by instruction");
-  flag(app, "--graph", o->graph, "Print the serving graph in text form");
-  option(app, "--batch", o->batch, "Memory to train: sequences in a batch")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  option(app, "--seq", o->seq, "Memory to train: tokens in a sequence; 0: the context, at most 1024");
-  option(app, "--precision", o->precision, "Memory to train: f32, or bf16 with f32 masters");
-  option(app, "--max-seqs", o->max_seqs, "Memory to serve: sequences at once")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
-  option(app, "--step-tokens", o->step_tokens, "Memory to serve: tokens in one step")
-      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
-  option(app, "--context", o->context, "Memory to serve: longest sequence; 0: the model's own, at most 8192");
-  option(app, "--threads", o->threads, "Threads the plans are made for; 0: one per core");
+      .required()
+      .envname("HOIST_PATH");
+  app.flag("--json", o->json, "Print one JSON object");
+  app.flag("--tensors", o->tensors, "List every tensor");
+  app.flag("--plan", o->plan, "Print the serving plan, instruction by instruction");
+  app.flag("--graph", o->graph, "Print the serving graph in text form");
+  app.option("--batch", o->batch, "Memory to train: sequences in a batch")
+      .range(int64_t{1}, int64_t{1} << 20);
+  app.option("--seq", o->seq, "Memory to train: tokens in a sequence; 0: the context, at most 1024");
+  app.option("--precision", o->precision, "Memory to train: f32, or bf16 with f32 masters");
+  app.option("--max-seqs", o->max_seqs, "Memory to serve: sequences at once")
+      .range(int64_t{1}, int64_t{4096});
+  app.option("--step-tokens", o->step_tokens, "Memory to serve: tokens in one step")
+      .range(int64_t{1}, int64_t{65536});
+  app.option("--context", o->context, "Memory to serve: longest sequence; 0: the model's own, at most 8192");
+  app.option("--threads", o->threads, "Threads the plans are made for; 0: one per core");
   app.footer("Example:\n  hoist inspect path/to/model --batch 16 --seq 512 --precision bf16");
   app.callback([o] { run(*o); });
 }

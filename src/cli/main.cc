@@ -1,15 +1,17 @@
 // hoist: one binary, a sub-command for each thing a user does.
 #include <cstdio>
+#include <exception>
 
 #include "autotune/schedule_file.h"
 #include "base/error.h"
 #include "cli/options.h"
 
 int main(int argc, char** argv) {
-  CLI::App app{"Hoist trains and serves transformers bigger than the machine they run on.", "hoist"};
-  app.set_version_flag("--version", std::string("hoist ") + HOIST_VERSION);
-  app.require_subcommand(1);
-  app.footer(
+  hoist::cli::Program program(
+      "hoist", "Hoist trains and serves transformers bigger than the machine they run on.", HOIST_VERSION);
+  hoist::cli::Command root = program.root();
+  root.require_command();
+  root.footer(
       "Examples:\n"
       "  hoist generate path/to/model -p \"Once upon a time\"\n"
       "  hoist train recipes/start.toml steps=500\n"
@@ -17,19 +19,17 @@ int main(int argc, char** argv) {
       "  hoist quantize path/to/model --to q4_k\n\n"
       "Every flag is also an environment variable: --top-k is HOIST_TOP_K. `hoist COMMAND --help` says "
       "more.");
-  hoist::cli::add_generate(app);
-  hoist::cli::add_serve(app);
-  hoist::cli::add_train(app);
-  hoist::cli::add_inspect(app);
-  hoist::cli::add_quantize(app);
-  hoist::cli::add_tokenize(app);
-  hoist::cli::add_bench(app);
-  hoist::cli::add_tune(app);
+  hoist::cli::add_generate(root);
+  hoist::cli::add_serve(root);
+  hoist::cli::add_train(root);
+  hoist::cli::add_inspect(root);
+  hoist::cli::add_quantize(root);
+  hoist::cli::add_tokenize(root);
+  hoist::cli::add_bench(root);
+  hoist::cli::add_tune(root);
   hoist::autotune::use_saved_schedules();
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    return program.run(argc, argv);
   } catch (const hoist::Error& e) {
     std::fprintf(stderr, "hoist: %s\n", e.what());
     return e.code() == hoist::ErrorCode::kInvalidArgument ? 2 : 1;
@@ -37,5 +37,4 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "hoist: %s\n", e.what());
     return 1;
   }
-  return 0;
 }

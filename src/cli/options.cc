@@ -1,18 +1,11 @@
 #include "cli/options.h"
 
-#include <cctype>
 #include <charconv>
+#include <cstdio>
 
 #include "base/error.h"
 
 namespace hoist::cli {
-
-std::string env_name(const std::string& flag) {
-  std::string out = "HOIST_";
-  for (char c : flag.substr(flag.find_first_not_of('-')))
-    out += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return out;
-}
 
 int64_t parse_bytes(const std::string& text, const std::string& flag) {
   double n = 0;

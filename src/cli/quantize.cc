@@ -108,28 +108,24 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_quantize(CLI::App& root) {
+void add_quantize(Command root) {
   auto o = std::make_shared<Options>();
-  CLI::App& app =
-      *root.add_subcommand("quantize", "Write a model as one GGUF file, smaller and faster to run");
+  Command app = root.command("quantize", "Write a model as one GGUF file, smaller and faster to run");
   app.add_option("model", o->model, "Model folder (config.json, *.safetensors, tokenizer.json) or .gguf file")
-      ->required()
-      ->envname("HOIST_MODEL");
+      .required()
+      .envname("HOIST_MODEL");
   std::string formats;
   for (const std::string& name : decode::quantize_formats()) formats += (formats.empty() ? "" : ", ") + name;
-  app.add_option("--to", o->quantize.to, "Format of the matrices: " + formats)
-      ->required()
-      ->envname("HOIST_TO");
-  option(app, "-o,--out", o->out, "File to write (default: MODEL-FORMAT.gguf here)");
-  option(app, "--head", o->quantize.head,
-         "Format of the matrix that gives the logits (default: q6_k, or the wanted one from q8_0 up)");
-  option(app, "--embedding", o->quantize.embedding, "Format of an embedding table that is not the head too");
-  flag(app, "--requantize", o->quantize.requantize,
-       "Allow a source that is in blocks already: errors add up");
-  flag(app, "--force", o->force, "Replace the file if it is there");
-  flag(app, "--dry-run", o->dry_run, "Say what would be written, tensor by tensor, and write nothing");
-  flag(app, "--quiet", o->quiet, "Print nothing but errors");
-  option(app, "--threads", o->threads, "Threads; 0: one per core");
+  app.add_option("--to", o->quantize.to, "Format of the matrices: " + formats).required();
+  app.option("-o,--out", o->out, "File to write (default: MODEL-FORMAT.gguf here)");
+  app.option("--head", o->quantize.head,
+             "Format of the matrix that gives the logits (default: q6_k, or the wanted one from q8_0 up)");
+  app.option("--embedding", o->quantize.embedding, "Format of an embedding table that is not the head too");
+  app.flag("--requantize", o->quantize.requantize, "Allow a source that is in blocks already: errors add up");
+  app.flag("--force", o->force, "Replace the file if it is there");
+  app.flag("--dry-run", o->dry_run, "Say what would be written, tensor by tensor, and write nothing");
+  app.flag("--quiet", o->quiet, "Print nothing but errors");
+  app.option("--threads", o->threads, "Threads; 0: one per core");
   app.footer(
       "Bits per weight and what they cost: q8_0 8.5 (as good as bf16), q6_k 6.6, q5_k 5.5, q4_k 4.5 (the "
       "usual\n"

@@ -83,41 +83,39 @@ void run(const ServeOptions& o) {
 
 }  // namespace
 
-void add_serve(CLI::App& root) {
+void add_serve(Command root) {
   auto o = std::make_shared<ServeOptions>();
-  CLI::App& app = *root.add_subcommand("serve", "Serve a model: OpenAI-compatible completions and a page");
+  Command app = root.command("serve", "Serve a model: OpenAI-compatible completions and a page");
   app.add_option("model", o->model, "Model folder (config.json, *.safetensors, tokenizer.json) or .gguf file")
-      ->required()
-      ->envname("HOIST_MODEL");
-  option(app, "--host", o->host, "Address to listen on");
-  option(app, "--port", o->port, "Port; 0: any free one, printed");
-  flag(app, "--allow-remote", o->allow_remote,
-       "Permit a --host that other machines can reach (there are no keys yet)");
+      .required()
+      .envname("HOIST_MODEL");
+  app.option("--host", o->host, "Address to listen on");
+  app.option("--port", o->port, "Port; 0: any free one, printed");
+  app.flag("--allow-remote", o->allow_remote,
+           "Permit a --host that other machines can reach (there are no keys yet)");
   app.add_option("--allowed-host", o->allowed_hosts,
-                 "A name that requests may carry as Host, besides localhost and addresses")
-      ->envname("HOIST_ALLOWED_HOST");
-  option(app, "--name", o->name, "The model's name in the API (default: the folder's)");
-  option(app, "--max-seqs", o->max_seqs, "Sequences generated at once")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
-  option(app, "--step-tokens", o->step_tokens,
-         "Tokens in one step: larger reads prompts faster, smaller streams smoother")
-      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
-  option(app, "--context", o->context, "Longest sequence in tokens; 0: the model's own, at most 8192");
-  option(app, "--cache-tokens", o->cache_tokens,
-         "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
-  option(app, "--cache-type", o->cache, "Element type of the KV cache: f32, bf16 or i8");
-  flag(app, "--exact", o->exact,
-       "Compute in float32 throughout, also where weights are stored in fewer bits; slower");
-  option(app, "--max-queue", o->max_queue, "Requests that may wait; more are answered 429")
-      ->check(CLI::Range(int64_t{1}, int64_t{100000}));
-  option(app, "--max-body", o->max_body, "Largest request body in bytes")
-      ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30));
-  option(app, "--max-connections", o->connections, "Open connections")->check(CLI::Range(1, 65536));
-  option(app, "--drain-seconds", o->drain_seconds, "How long requests in flight may finish after SIGTERM")
-      ->check(CLI::Range(0.0, 3600.0));
-  option(app, "--threads", o->threads, "Threads; 0: one per core");
-  option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file at the end");
-  flag(app, "--quiet", o->quiet, "No line per request");
+                 "A name that requests may carry as Host, besides localhost and addresses");
+  app.option("--name", o->name, "The model's name in the API (default: the folder's)");
+  app.option("--max-seqs", o->max_seqs, "Sequences generated at once").range(int64_t{1}, int64_t{4096});
+  app.option("--step-tokens", o->step_tokens,
+             "Tokens in one step: larger reads prompts faster, smaller streams smoother")
+      .range(int64_t{1}, int64_t{65536});
+  app.option("--context", o->context, "Longest sequence in tokens; 0: the model's own, at most 8192");
+  app.option("--cache-tokens", o->cache_tokens,
+             "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
+  app.option("--cache-type", o->cache, "Element type of the KV cache: f32, bf16 or i8");
+  app.flag("--exact", o->exact,
+           "Compute in float32 throughout, also where weights are stored in fewer bits; slower");
+  app.option("--max-queue", o->max_queue, "Requests that may wait; more are answered 429")
+      .range(int64_t{1}, int64_t{100000});
+  app.option("--max-body", o->max_body, "Largest request body in bytes")
+      .range(int64_t{1024}, int64_t{1} << 30);
+  app.option("--max-connections", o->connections, "Open connections").range(int64_t{1}, int64_t{65536});
+  app.option("--drain-seconds", o->drain_seconds, "How long requests in flight may finish after SIGTERM")
+      .range(0.0, 3600.0);
+  app.option("--threads", o->threads, "Threads; 0: one per core");
+  app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file at the end");
+  app.flag("--quiet", o->quiet, "No line per request");
   app.footer(
       "Example:\n  hoist serve path/to/model --port 8080\n  curl -s http://127.0.0.1:8080/v1/completions -d "
       "'{\"prompt\": \"Once\", \"max_tokens\": 32}'");

@@ -2,7 +2,6 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.h"
@@ -10,6 +9,7 @@
 #include "decode/gguf_tokenizer.h"
 #include "io/files.h"
 #include "io/json.h"
+#include "io/json_value.h"
 #include "text/tokenizer.h"
 
 namespace hoist::cli {
@@ -69,21 +69,18 @@ void run(const TokenizeOptions& o) {
   std::string input = read_all();
   if (o.decode) {
     std::string text = tokenizer->decode(parse_ids(input), false);
-    if (o.json)
-      text = nlohmann::ordered_json{{"text", text}}.dump(-1, ' ', false,
-                                                         nlohmann::json::error_handler_t::replace) +
-             "\n";
+    if (o.json) text = io::JsonValue{{"text", text}}.dump() + "\n";
     std::fwrite(text.data(), 1, text.size(), stdout);
     return;
   }
   std::vector<int32_t> ids = tokenizer->encode(input, !o.no_special);
   if (o.json) {
-    nlohmann::ordered_json out;
+    io::JsonValue out;
     out["ids"] = ids;
-    nlohmann::ordered_json tokens = nlohmann::ordered_json::array();
+    io::JsonValue tokens = io::JsonValue::array();
     for (int32_t id : ids) tokens.push_back(std::string(tokenizer->id_to_token(id).value_or("")));
     out["tokens"] = tokens;
-    std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n", out.dump().c_str());
     return;
   }
   std::string out;
@@ -93,16 +90,16 @@ void run(const TokenizeOptions& o) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& root) {
+void add_tokenize(Command root) {
   auto o = std::make_shared<TokenizeOptions>();
-  CLI::App& app = *root.add_subcommand("tokenize", "Text on standard input to token ids, or back");
+  Command app = root.command("tokenize", "Text on standard input to token ids, or back");
   app.add_option("model", o->model, "Model folder, .gguf file, or a tokenizer.json")
-      ->required()
-      ->envname("HOIST_MODEL");
-  flag(app, "--decode", o->decode, "Read ids, print text");
-  flag(app, "--json", o->json, "Print one JSON object: ids and tokens, or text");
-  flag(app, "--lines-json", o->lines_json, "One JSON string per line in, one array of ids per line out");
-  flag(app, "--no-special", o->no_special, "Do not add special tokens such as <s>");
+      .required()
+      .envname("HOIST_MODEL");
+  app.flag("--decode", o->decode, "Read ids, print text");
+  app.flag("--json", o->json, "Print one JSON object: ids and tokens, or text");
+  app.flag("--lines-json", o->lines_json, "One JSON string per line in, one array of ids per line out");
+  app.flag("--no-special", o->no_special, "Do not add special tokens such as <s>");
   app.footer(
       "Example:\n  echo -n \"Hello world\" | hoist tokenize path/to/model\n  echo 403 407 261 | hoist "
       "tokenize path/to/model --decode");

@@ -140,15 +140,15 @@ void run(const TrainOptions& o) {
 
 }  // namespace
 
-void add_train(CLI::App& root) {
+void add_train(Command root) {
   auto o = std::make_shared<TrainOptions>();
-  CLI::App& app = *root.add_subcommand("train", "Train a model from a recipe; run again to resume");
-  app.add_option("recipe", o->recipe, "Recipe file (TOML)")->envname("HOIST_RECIPE");
+  Command app = root.command("train", "Train a model from a recipe; run again to resume");
+  app.add_option("recipe", o->recipe, "Recipe file (TOML)").envname("HOIST_RECIPE");
   app.add_option("overrides", o->overrides,
                  "key=value pairs that replace the recipe's: lr=1e-3, train.steps=500");
-  flag(app, "--keys", o->keys, "List every key of a recipe with its default and meaning");
-  flag(app, "--dry-run", o->dry_run, "Read the data, plan the memory, train nothing");
-  option(app, "--trace", o->trace, "Write a Chrome trace of every instruction to this file");
+  app.flag("--keys", o->keys, "List every key of a recipe with its default and meaning");
+  app.flag("--dry-run", o->dry_run, "Read the data, plan the memory, train nothing");
+  app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
       "Checkpoints, metrics.jsonl, report.html and the finished model go to output.folder. Ctrl-C saves and "
       "ends.\n"

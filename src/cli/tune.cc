@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "autotune/schedule_file.h"
@@ -14,6 +13,7 @@
 #include "bench/random_model.h"
 #include "cli/options.h"
 #include "decode/model.h"
+#include "io/json_value.h"
 
 namespace hoist::cli {
 
@@ -167,23 +167,23 @@ void print(const TuneResult& r) {
   std::fflush(stdout);
 }
 
-nlohmann::ordered_json to_json(const TuneResult& r) {
-  nlohmann::ordered_json j = {{"rows", r.problem.m},
-                              {"out", r.problem.key.n},
-                              {"in", r.problem.key.k},
-                              {"dtype", dtype_name(r.problem.key.w)},
-                              {"layout", kernels::cpu::layout_name(r.problem.key.layout)},
-                              {"threads", r.problem.threads},
-                              {"isa", kernels::isa_name(r.problem.isa)},
-                              {"schedule", r.schedule.text()},
-                              {"predicted_us", r.predicted * 1e6},
-                              {"measured_us", r.seconds * 1e6},
-                              {"default_us", r.default_seconds * 1e6},
-                              {"gain", r.default_seconds / r.seconds},
-                              {"space", r.space},
-                              {"trials", r.trials},
-                              {"seconds", r.spent},
-                              {"rank_correlation", r.rank_correlation}};
+io::JsonValue to_json(const TuneResult& r) {
+  io::JsonValue j = {{"rows", r.problem.m},
+                     {"out", r.problem.key.n},
+                     {"in", r.problem.key.k},
+                     {"dtype", dtype_name(r.problem.key.w)},
+                     {"layout", kernels::cpu::layout_name(r.problem.key.layout)},
+                     {"threads", r.problem.threads},
+                     {"isa", kernels::isa_name(r.problem.isa)},
+                     {"schedule", r.schedule.text()},
+                     {"predicted_us", r.predicted * 1e6},
+                     {"measured_us", r.seconds * 1e6},
+                     {"default_us", r.default_seconds * 1e6},
+                     {"gain", r.default_seconds / r.seconds},
+                     {"space", r.space},
+                     {"trials", r.trials},
+                     {"seconds", r.spent},
+                     {"rank_correlation", r.rank_correlation}};
   if (r.exhaustive)
     j["exhaustive"] = {{"best", r.exhaustive->best.text()},
                        {"best_us", r.exhaustive->best_seconds * 1e6},
@@ -242,7 +242,7 @@ void run(const Flags& f) {
   Progress progress(list.size());
   std::vector<TuneResult> results;
   std::vector<autotune::ScheduleEntry> entries;
-  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  io::JsonValue out = io::JsonValue::array();
   const std::string cpu = autotune::cpu_name();
   for (size_t i = 0; i < list.size(); ++i) {
     progress.begin(i, list[i].text());
@@ -269,31 +269,29 @@ void run(const Flags& f) {
 
 }  // namespace
 
-void add_tune(CLI::App& root) {
+void add_tune(Command root) {
   auto f = std::make_shared<Flags>();
-  CLI::App& app = *root.add_subcommand("tune", "Find how matrix products are best cut on this machine");
+  Command app = root.command("tune", "Find how matrix products are best cut on this machine");
   app.add_option("--shape", f->shapes, "A product to tune: ROWSxOUTxIN; may be given several times")
-      ->envname("HOIST_SHAPE")
-      ->expected(1)
-      ->take_all();
-  option(app, "--model", f->model,
-         "Tune a model's linear layers: a folder or .gguf, llama-1.1b or gpt2-124m");
-  option(app, "--rows", f->rows, "With --model: tokens computed at once (1: one stream, 256: a prompt)");
-  option(app, "--dtype", f->dtype, "Of activations and weights: f32 or bf16");
-  option(app, "--layout", f->layout,
-         "panels: weights packed when loaded (generate, serve); nt: [out, in] as they lie; nn: [in, out]; "
-         "tn, tt: "
-         "activations lie as [in, rows]");
-  option(app, "--threads", f->threads, "Threads; 0: one per core");
-  option(app, "--isa", f->isa, "portable, avx2, avx512 or avx512dot; empty: the best of this machine");
-  option(app, "--rounds", f->rounds, "Turns of each schedule; figures are medians");
-  option(app, "--turn", f->turn, "Milliseconds of one turn at least");
-  option(app, "--schedules", f->schedules,
-         "File to keep results in (default: hoist/schedules.json in the user's cache folder)");
-  flag(app, "--exhaustive", f->exhaustive,
-       "Then time the whole space too, and say how far the choice is from its best");
-  flag(app, "--dry-run", f->dry_run, "Keep nothing");
-  flag(app, "--json", f->json, "Print an array of results as JSON");
+      .repeated();
+  app.option("--model", f->model, "Tune a model's linear layers: a folder or .gguf, llama-1.1b or gpt2-124m");
+  app.option("--rows", f->rows, "With --model: tokens computed at once (1: one stream, 256: a prompt)");
+  app.option("--dtype", f->dtype, "Of activations and weights: f32 or bf16");
+  app.option(
+      "--layout", f->layout,
+      "panels: weights packed when loaded (generate, serve); nt: [out, in] as they lie; nn: [in, out]; "
+      "tn, tt: "
+      "activations lie as [in, rows]");
+  app.option("--threads", f->threads, "Threads; 0: one per core");
+  app.option("--isa", f->isa, "portable, avx2, avx512 or avx512dot; empty: the best of this machine");
+  app.option("--rounds", f->rounds, "Turns of each schedule; figures are medians");
+  app.option("--turn", f->turn, "Milliseconds of one turn at least");
+  app.option("--schedules", f->schedules,
+             "File to keep results in (default: hoist/schedules.json in the user's cache folder)");
+  app.flag("--exhaustive", f->exhaustive,
+           "Then time the whole space too, and say how far the choice is from its best");
+  app.flag("--dry-run", f->dry_run, "Keep nothing");
+  app.flag("--json", f->json, "Print an array of results as JSON");
   app.footer(
       "A schedule says how a product is cut: columns packed at once, rows packed at once, which loop is "
       "inside,\n"

@@ -1,10 +1,9 @@
 // See api_error.h.
 #include "http/api_error.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "http/completion_engine.h"
+#include "io/json_value.h"
 
 namespace hoist::http {
 namespace {
@@ -46,13 +45,13 @@ std::string_view error_type(int status) {
 }
 
 std::string error_json(const ApiError& error) {
-  nlohmann::ordered_json body;
+  io::JsonValue body;
   auto& e = body["error"];
   e["message"] = error.message;
   e["type"] = error_type(error.status);
-  e["param"] = error.param.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(error.param);
-  e["code"] = error.code.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(error.code);
-  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  e["param"] = error.param.empty() ? io::JsonValue() : io::JsonValue(error.param);
+  e["code"] = error.code.empty() ? io::JsonValue() : io::JsonValue(error.code);
+  return body.dump();
 }
 
 Response error_response(const ApiError& error) {

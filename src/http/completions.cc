@@ -4,36 +4,34 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/rng.h"
 #include "http/api_error.h"
 #include "http/guard.h"
+#include "io/json_value.h"
 
 namespace hoist::http {
 namespace {
 
-using nlohmann::ordered_json;
+using io::JsonValue;
 
 // A comment line: keeps proxies and clients from giving up while a long prompt is read.
 constexpr const char* kHeartbeat = ": waiting\n\n";
 constexpr const char* kDone = "data: [DONE]\n\n";
 
 // An engine promises whole code points; should it break its word, the client still gets valid JSON.
-std::string dump(const ordered_json& value) {
-  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
+std::string dump(const JsonValue& value) { return value.dump(); }
 
-std::string sse(const ordered_json& value) { return "data: " + dump(value) + "\n\n"; }
+std::string sse(const JsonValue& value) { return "data: " + dump(value) + "\n\n"; }
 
-ordered_json usage_json(const CompletionUsage& usage) {
+JsonValue usage_json(const CompletionUsage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
 }
 
-ordered_json model_json(const ModelInfo& info) {
+JsonValue model_json(const ModelInfo& info) {
   return {{"id", info.id},
           {"object", "model"},
           {"created", info.created},
@@ -41,7 +39,7 @@ ordered_json model_json(const ModelInfo& info) {
           {"max_model_len", info.max_model_len}};
 }
 
-Response json_response(const ordered_json& value) {
+Response json_response(const JsonValue& value) {
   Response response;
   response.body = dump(value);
   return response;
@@ -86,14 +84,14 @@ struct CompletionsApi::Job {
   std::vector<Choice> choices;
   size_t running = 0;
 
-  ordered_json envelope() const {
+  JsonValue envelope() const {
     return {{"id", name}, {"object", "text_completion"}, {"created", created}, {"model", model}};
   }
-  static ordered_json choice_json(size_t index, std::string_view text, const char* reason) {
+  static JsonValue choice_json(size_t index, std::string_view text, const char* reason) {
     return {{"index", index},
             {"text", text},
             {"logprobs", nullptr},
-            {"finish_reason", reason ? ordered_json(reason) : ordered_json()}};
+            {"finish_reason", reason ? JsonValue(reason) : JsonValue()}};
   }
   static const char* reason_name(FinishReason reason) {
     return reason == FinishReason::kLength ? "length" : "stop";
@@ -107,8 +105,8 @@ struct CompletionsApi::Job {
     return sum;
   }
   void write_chunk(size_t index, std::string_view text, const char* reason) {
-    ordered_json chunk = envelope();
-    chunk["choices"] = ordered_json::array({choice_json(index, text, reason)});
+    JsonValue chunk = envelope();
+    chunk["choices"] = JsonValue::array({choice_json(index, text, reason)});
     if (continuous_usage_stats) {
       chunk["usage"] = usage_json(choices[index].usage);
     } else if (include_usage) {
@@ -140,7 +138,7 @@ void CompletionsApi::add_routes(Router& router) {
   });
   router.add("GET", "/v1/models", [this](const Request&, const ExchangePtr& exchange) {
     exchange->respond(
-        json_response({{"object", "list"}, {"data", ordered_json::array({model_json(engine_.info())})}}));
+        json_response({{"object", "list"}, {"data", JsonValue::array({model_json(engine_.info())})}}));
   });
   router.add("GET", "/v1/models/*", [this](const Request& request, const ExchangePtr& exchange) {
     check_model(request.tail);
@@ -243,8 +241,8 @@ void CompletionsApi::finish(Job& job) {
   const std::unique_ptr<Job> owned = std::move(jobs_.extract(job.id).mapped());
   if (job.stream) {
     if (job.include_usage) {
-      ordered_json chunk = job.envelope();
-      chunk["choices"] = ordered_json::array();
+      JsonValue chunk = job.envelope();
+      chunk["choices"] = JsonValue::array();
       chunk["usage"] = usage_json(job.total());
       job.exchange->write(sse(chunk));
     }
@@ -252,8 +250,8 @@ void CompletionsApi::finish(Job& job) {
     job.exchange->end();
     return;
   }
-  ordered_json answer = job.envelope();
-  answer["choices"] = ordered_json::array();
+  JsonValue answer = job.envelope();
+  answer["choices"] = JsonValue::array();
   for (size_t i = 0; i < job.choices.size(); ++i)
     answer["choices"].push_back(
         Job::choice_json(i, job.choices[i].text, Job::reason_name(job.choices[i].reason)));

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
 #include "base/error.h"
 #include "io/config/family.h"
 #include "io/files.h"
+#include "io/json_value.h"
 
 namespace hoist::io {
 namespace {
@@ -73,20 +72,20 @@ void read_dtype(const Json& root, ModelConfig& config) {
   }
 }
 
-nlohmann::ordered_json token_ids(const std::vector<int64_t>& ids, bool is_list) {
+JsonValue token_ids(const std::vector<int64_t>& ids, bool is_list) {
   if (ids.empty() && !is_list) return nullptr;
   if (ids.size() == 1 && !is_list) return ids[0];
   return ids;
 }
 
 template <class T>
-nlohmann::ordered_json or_null(const std::optional<T>& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+JsonValue or_null(const std::optional<T>& value) {
+  return value ? JsonValue(*value) : JsonValue(nullptr);
 }
 
-void write_kept(const KeptKeys& kept, nlohmann::ordered_json& out) {
+void write_kept(const KeptKeys& kept, JsonValue& out) {
   for (const auto& [key, text] : kept)
-    if (!out.contains(key)) out[key] = nlohmann::ordered_json::parse(text);
+    if (!out.contains(key)) out[key] = JsonValue::from_text(text);
 }
 
 JsonDocument parse_config_text(std::string_view json, const std::string& source) {
@@ -137,7 +136,7 @@ ModelConfig load_model_config(const std::string& folder) {
 
 std::string write_model_config(const ModelConfig& config) {
   const FamilyReader& reader = reader_of(config.family);
-  nlohmann::ordered_json out;
+  JsonValue out;
   out["architectures"] = {reader.architecture};
   out["model_type"] = family_name(config.family);
   reader.write(config, out);
@@ -190,7 +189,7 @@ GenerationConfig load_generation_config(const std::string& folder) {
 }
 
 std::string write_generation_config(const GenerationConfig& config) {
-  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  JsonValue out = JsonValue::object();
   const auto put = [&](const char* key, const auto& field) {
     if (field) out[key] = *field;
   };

@@ -1,7 +1,6 @@
 #include "train/checkpoint.h"
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
@@ -10,6 +9,7 @@
 #include "io/checkpoint_files.h"
 #include "io/files.h"
 #include "io/json.h"
+#include "io/json_value.h"
 #include "passes/add_optimizer.h"
 
 namespace hoist::train {
@@ -49,8 +49,8 @@ void write_model(io::StagedFolder& staged, const CheckpointParts& parts) {
   generation.eos_is_list = config.eos_is_list;
   write_text(staged, "generation_config.json", io::write_generation_config(generation));
   write_text(staged, "tokenizer.json", parts.tokenizer.json());
-  nlohmann::ordered_json tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                             {"model_max_length", config.max_position}};
+  io::JsonValue tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                    {"model_max_length", config.max_position}};
   if (!config.eos_ids.empty())
     if (auto token = parts.tokenizer.id_to_token(static_cast<int32_t>(config.eos_ids[0])))
       tokenizer_config["eos_token"] = std::string(*token);
@@ -84,7 +84,7 @@ std::string save_checkpoint(const std::string& root, const CheckpointParts& part
   io::StagedFolder staged(root, io::checkpoint_name(info.step));
   write_model(staged, parts);
   write_optimizer(staged, parts.ranks);
-  nlohmann::ordered_json trainer = {
+  io::JsonValue trainer = {
       {"version", 1}, {"step", info.step}, {"data", info.data_hash}, {"recipe", info.recipe}};
   write_text(staged, kTrainerFile, trainer.dump(2));
   return staged.commit();

@@ -2,19 +2,19 @@
 
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/rng.h"
 #include "data/digits.h"
 #include "io/files.h"
+#include "io/json_value.h"
 #include "io/safetensors.h"
 #include "passes/pipeline.h"
 
 namespace hoist::train {
 
 using Clock = std::chrono::steady_clock;
-using nlohmann::ordered_json;
+using io::JsonValue;
 
 namespace {
 
@@ -142,11 +142,11 @@ void DigitsTrainer::write_model(const Score& score) {
     writer.write(t.name, values.data(), t.bytes());
   }
   writer.finish();
-  const ordered_json summary = {{"task", "digits"},
-                                {"steps", step_},
-                                {"held_out", recipe_.held_out},
-                                {"loss", score.loss},
-                                {"accuracy", score.accuracy}};
+  const JsonValue summary = {{"task", "digits"},
+                             {"steps", step_},
+                             {"held_out", recipe_.held_out},
+                             {"loss", score.loss},
+                             {"accuracy", score.accuracy}};
   io::atomic_write(io::join_path(recipe_.folder, "accuracy.json"), summary.dump(2) + "\n");
 }
 
@@ -161,7 +161,7 @@ bool DigitsTrainer::run(const std::atomic<bool>& stop) {
   auto score_now = [&] {
     const Score s = evaluate();
     metrics +=
-        ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", s.loss}, {"accuracy", s.accuracy}}.dump() +
+        JsonValue{{"kind", "eval"}, {"step", step_}, {"loss", s.loss}, {"accuracy", s.accuracy}}.dump() +
         "\n";
     char text[96];
     std::snprintf(text, sizeof text, "step %lld: held-out loss %.4f, accuracy %.2f %%",
@@ -175,8 +175,8 @@ bool DigitsTrainer::run(const std::atomic<bool>& stop) {
     const StepResult r = step();
     seconds += r.seconds;
     if (step_ % recipe_.log_every == 0 || step_ == recipe_.steps)
-      metrics += ordered_json{{"kind", "step"}, {"step", r.step},           {"loss", r.loss},
-                              {"lr", r.lr},     {"grad_norm", r.grad_norm}, {"seconds", seconds}}
+      metrics += JsonValue{{"kind", "step"}, {"step", r.step},           {"loss", r.loss},
+                           {"lr", r.lr},     {"grad_norm", r.grad_norm}, {"seconds", seconds}}
                      .dump() +
                  "\n";
     const double rate = static_cast<double>(step_ * config_.batch) / std::max(seconds, 1e-9);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
@@ -12,6 +11,8 @@
 #include "data/corpus.h"
 #include "io/checkpoint_dir.h"
 #include "io/files.h"
+#include "io/json.h"
+#include "io/json_value.h"
 #include "passes/pipeline.h"
 #include "report/text.h"
 #include "report/training_report.h"
@@ -20,7 +21,7 @@
 namespace hoist::train {
 
 using Clock = std::chrono::steady_clock;
-using nlohmann::ordered_json;
+using io::JsonValue;
 
 namespace {
 
@@ -350,6 +351,19 @@ void Trainer::save() {
   io::rotate_checkpoints(folder_->checkpoints(), static_cast<int>(recipe_.keep));
 }
 
+// Whether a line of metrics.jsonl is whole and of a step up to `last`; takes its "seconds" if it has them.
+static bool is_kept(const std::string& line, int64_t last, double& seconds) try {
+  const io::JsonDocument document = io::JsonDocument::parse(line, "metrics.jsonl");
+  const io::Json root = document.root();
+  const auto step = root.is_object() ? root.find("step") : std::nullopt;
+  if (!step || step->type() != io::JsonType::kInt || step->as_int() > last) return false;
+  if (const auto spent = root.find("seconds"); spent && spent->is_number())
+    seconds = spent->as_double(0, std::numeric_limits<double>::max());
+  return true;
+} catch (const Error&) {
+  return false;
+}
+
 // Lines of steps that a resumed run will take again are dropped, and so is a line cut short by a kill.
 void Trainer::truncate_metrics() {
   if (!io::path_exists(folder_->metrics())) return;
@@ -360,11 +374,7 @@ void Trainer::truncate_metrics() {
     if (end == std::string::npos) break;
     std::string line = text.substr(at, end - at);
     at = end + 1;
-    auto parsed = ordered_json::parse(line, nullptr, false);
-    if (parsed.is_discarded() || !parsed.contains("step") || !parsed["step"].is_number_integer()) continue;
-    if (parsed["step"].get<int64_t>() > step_) continue;
-    if (parsed.contains("seconds") && parsed["seconds"].is_number())
-      trained_seconds_ = parsed["seconds"].get<double>();
+    if (!is_kept(line, step_, trained_seconds_)) continue;
     kept += line + "\n";
   }
   io::atomic_write(folder_->metrics(), kept);
@@ -395,15 +405,15 @@ bool Trainer::run(const std::atomic<bool>& stop) {
     double now = static_cast<double>(r.tokens) / std::max(r.seconds, 1e-9);
     rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
     if (step_ % recipe_.log_every == 0 || step_ == recipe_.steps) {
-      ordered_json line = {{"kind", "step"},
-                           {"step", r.step},
-                           {"loss", r.loss},
-                           {"loss_hex", hex_of(r.loss)},
-                           {"lr", r.lr},
-                           {"grad_norm", r.grad_norm},
-                           {"tokens", r.step * r.tokens},
-                           {"tokens_per_second", rate},
-                           {"seconds", trained_seconds_}};
+      JsonValue line = {{"kind", "step"},
+                        {"step", r.step},
+                        {"loss", r.loss},
+                        {"loss_hex", hex_of(r.loss)},
+                        {"lr", r.lr},
+                        {"grad_norm", r.grad_norm},
+                        {"tokens", r.step * r.tokens},
+                        {"tokens_per_second", rate},
+                        {"seconds", trained_seconds_}};
       if (!r.applied) line["applied"] = false;
       log(line.dump());
     }
@@ -412,7 +422,7 @@ bool Trainer::run(const std::atomic<bool>& stop) {
     if (observer_.step) observer_.step(r, recipe_.steps, rate, left);
     if (recipe_.eval_every > 0 && step_ % recipe_.eval_every == 0 && step_ < recipe_.steps) {
       double loss = evaluate(recipe_.eval_batches);
-      log(ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", loss}}.dump());
+      log(JsonValue{{"kind", "eval"}, {"step", step_}, {"loss", loss}}.dump());
       if (observer_.evaluation) observer_.evaluation(step_, loss);
     }
     if (recipe_.checkpoint_every > 0 && step_ % recipe_.checkpoint_every == 0) {
@@ -422,7 +432,7 @@ bool Trainer::run(const std::atomic<bool>& stop) {
   }
   if (!saved_here) save();
   double loss = evaluate(0);
-  log(ordered_json{{"kind", "eval"}, {"step", step_}, {"loss", loss}, {"whole", true}}.dump());
+  log(JsonValue{{"kind", "eval"}, {"step", step_}, {"loss", loss}, {"whole", true}}.dump());
   if (observer_.evaluation) observer_.evaluation(step_, loss);
   save_model(recipe_.folder, "model", parts());
   write_report();

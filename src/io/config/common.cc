@@ -1,9 +1,8 @@
 // The getters of io/config/family.h, and what the Llama-shaped families have in common.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "io/config/family.h"
+#include "io/json_value.h"
 
 namespace hoist::io {
 
@@ -129,7 +128,7 @@ void read_llama_shape(const Json& root, ModelConfig& config) {
   read_rope(root, config);
 }
 
-void write_llama_shape(const ModelConfig& config, nlohmann::ordered_json& out) {
+void write_llama_shape(const ModelConfig& config, JsonValue& out) {
   out["vocab_size"] = config.vocab;
   out["hidden_size"] = config.hidden;
   out["intermediate_size"] = config.intermediate;

@@ -5,9 +5,8 @@
 #include <span>
 #include <string_view>
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "io/json.h"
+#include "io/json_value.h"
 #include "io/model_config.h"
 
 namespace hoist::io {
@@ -25,7 +24,7 @@ struct FamilyReader {
   Family family;
   std::string_view architecture;                        // the class with the language-model head
   void (*read)(const Json& root, ModelConfig& config);  // config holds the class defaults
-  void (*write)(const ModelConfig& config, nlohmann::ordered_json& out);
+  void (*write)(const ModelConfig& config, JsonValue& out);
   ModelConfig (*defaults)();
   std::span<const std::string_view> benign;  // keys of the family that change nothing we compute
 };
@@ -51,7 +50,7 @@ void refuse_sliding_window(const Json& root, const ModelConfig& config);
 
 // What the Llama-shaped families have in common.
 void read_llama_shape(const Json& root, ModelConfig& config);
-void write_llama_shape(const ModelConfig& config, nlohmann::ordered_json& out);
+void write_llama_shape(const ModelConfig& config, JsonValue& out);
 // Relations between fields; `root` lends its source to the message.
 void check_heads(const Json& root, const ModelConfig& config);
 

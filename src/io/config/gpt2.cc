@@ -2,9 +2,8 @@
 // as this family with biases of zero (the models layer writes them).
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "io/config/family.h"
+#include "io/json_value.h"
 
 namespace hoist::io {
 namespace {
@@ -59,7 +58,7 @@ void read(const Json& root, ModelConfig& config) {
     require_neutral(root, key, "false");
 }
 
-void write(const ModelConfig& config, nlohmann::ordered_json& out) {
+void write(const ModelConfig& config, JsonValue& out) {
   out["vocab_size"] = config.vocab;
   out["n_embd"] = config.hidden;
   out["n_layer"] = config.layers;

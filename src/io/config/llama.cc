@@ -1,9 +1,8 @@
 // model_type llama: Llama 1 to 3 and what is shaped like them.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "io/config/family.h"
+#include "io/json_value.h"
 
 namespace hoist::io {
 namespace {
@@ -39,7 +38,7 @@ void read(const Json& root, ModelConfig& config) {
   require_neutral(root, "sliding_window", "null");
 }
 
-void write(const ModelConfig& config, nlohmann::ordered_json& out) {
+void write(const ModelConfig& config, JsonValue& out) {
   write_llama_shape(config, out);
   out["attention_bias"] = config.qkv_bias;
   out["mlp_bias"] = config.mlp_bias;

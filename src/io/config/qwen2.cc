@@ -1,8 +1,8 @@
 // model_type qwen2 (Qwen 2 and 2.5): Llama's shape with biases on q, k and v, and none on the output
 // projection.
-#include <nlohmann/json.hpp>
 
 #include "io/config/family.h"
+#include "io/json_value.h"
 
 namespace hoist::io {
 namespace {
@@ -38,7 +38,7 @@ void read(const Json& root, ModelConfig& config) {
   refuse_sliding_window(root, config);
 }
 
-void write(const ModelConfig& config, nlohmann::ordered_json& out) {
+void write(const ModelConfig& config, JsonValue& out) {
   write_llama_shape(config, out);
   out["use_sliding_window"] = false;
 }

@@ -1,7 +1,7 @@
 // model_type qwen3: Llama's shape with q and k normalized per head, and a head width of its own.
-#include <nlohmann/json.hpp>
 
 #include "io/config/family.h"
+#include "io/json_value.h"
 
 namespace hoist::io {
 namespace {
@@ -32,7 +32,7 @@ void read(const Json& root, ModelConfig& config) {
   refuse_sliding_window(root, config);
 }
 
-void write(const ModelConfig& config, nlohmann::ordered_json& out) {
+void write(const ModelConfig& config, JsonValue& out) {
   write_llama_shape(config, out);
   out["attention_bias"] = config.qkv_bias;
   out["use_sliding_window"] = false;

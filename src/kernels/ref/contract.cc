@@ -21,44 +21,54 @@ double activate(double x, Symbol name) {
   return x;
 }
 
-// Element `at` of each operand and the result: what linear does after the sum; nothing for contract.
-template <bool kLinear>
+// Element `at` of each operand and the result: what linear does after the sum.
 double finish(const KernelArgs& args, const Offsets& at, double y) {
-  if constexpr (kLinear) {
-    const auto& a = args.attrs.as<ops::LinearAttrs>();
-    const ops::LinearPlaces places(a);
-    auto value = [&](int8_t place) {
-      double x = 0;
-      dispatch_float(args.operands[static_cast<size_t>(place)].dtype,
-                     [&](auto t) { x = get(args.in<decltype(t)>(place)[at[place]]); });
-      return x;
-    };
-    y *= a.scale;
-    if (a.bias) y += value(places.bias);
-    y = activate(y, a.activation);
-    if (a.gate) y *= activate(value(places.gate), a.gate_activation);
-    if (a.residual) y += value(places.residual);
-  }
+  const auto& a = args.attrs.as<ops::LinearAttrs>();
+  const ops::LinearPlaces places(a);
+  auto value = [&](int8_t place) {
+    double x = 0;
+    dispatch_float(args.operands[static_cast<size_t>(place)].dtype,
+                   [&](auto t) { x = get(args.in<decltype(t)>(place)[at[place]]); });
+    return x;
+  };
+  y *= a.scale;
+  if (a.bias) y += value(places.bias);
+  y = activate(y, a.activation);
+  if (a.gate) y *= activate(value(places.gate), a.gate_activation);
+  if (a.residual) y += value(places.residual);
   return y;
 }
 
+// Reads an element as a double. Through a pointer, the loops below are compiled for one operand's dtypes, not
+// for all pairs.
+using Load = double (*)(const void* data, int64_t at);
+Load loader(DType dtype) {
+  Load load = nullptr;
+  dispatch_float(dtype, [&](auto t) {
+    load = [](const void* data, int64_t at) { return get(static_cast<const decltype(t)*>(data)[at]); };
+  });
+  return load;
+}
+
+// Looks at the dtype for each element, which a sum over many costs little and saves a loop for each of them.
+void store(const KernelArgs& args, const Offsets& at, bool linear, double sum) {
+  if (linear) sum = finish(args, at, sum);
+  dispatch_float(args.results[0].dtype,
+                 [&](auto t) { put(args.out<decltype(t)>(0)[at[static_cast<int>(args.operands.size())]], sum); });
+}
+
 // Result axes outside, contracted axes inside.
-template <bool kLinear>
-void run_contract(const KernelArgs& args) noexcept {
+void run_contract(const KernelArgs& args, bool linear) {
   const Space space(args.prepared.as<Nest>(), args);
-  const int kept = args.results[0].dims.size(), result = static_cast<int>(args.operands.size());
+  const int kept = args.results[0].dims.size();
+  const auto load = loader(args.operands[1].dtype);
+  const void* y = args.operands[1].data;
   dispatch_float(args.operands[0].dtype, [&](auto tx) {
-    dispatch_float(args.operands[1].dtype, [&](auto ty) {
-      const auto* x = args.in<decltype(tx)>(0);
-      const auto* y = args.in<decltype(ty)>(1);
-      dispatch_float(args.results[0].dtype, [&](auto tz) {
-        space.each(0, kept, space.start(), [&](const Offsets& row) {
-          double sum = 0;
-          space.each(kept, space.axes(), row,
-                     [&](const Offsets& at) { sum += get(x[at[0]]) * get(y[at[1]]); });
-          put(args.out<decltype(tz)>(0)[row[result]], finish<kLinear>(args, row, sum));
-        });
-      });
+    const auto* x = args.in<decltype(tx)>(0);
+    space.each(0, kept, space.start(), [&](const Offsets& row) {
+      double sum = 0;
+      space.each(kept, space.axes(), row, [&](const Offsets& at) { sum += get(x[at[0]]) * load(y, at[1]); });
+      store(args, row, linear, sum);
     });
   });
 }
@@ -81,28 +91,25 @@ int64_t panels_workspace(const ir::OpView& v, int) {
   const cpu::PanelTable t = cpu::panel_table(v.operands[1]);
   return t.k * 4 + 64 + cpu::panel_row_scratch(t);
 }
-template <bool kLinear>
-void run_panels(const KernelArgs& args) noexcept {
+void run_panels(const KernelArgs& args, bool linear) {
   const PanelNest& p = args.prepared.as<PanelNest>();
   const Space space(p.nest, args);
-  const int kept = args.results[0].dims.size(), result = static_cast<int>(args.operands.size());
+  const int kept = args.results[0].dims.size();
   float* w = reinterpret_cast<float*>(args.workspace);
   std::byte* scratch = args.workspace + (p.table.k * 4 + 63) / 64 * 64;
   int64_t held = -1;
   dispatch_float(args.operands[0].dtype, [&](auto tx) {
     const auto* x = args.in<decltype(tx)>(0);
-    dispatch_float(args.results[0].dtype, [&](auto tz) {
-      space.each(0, kept, space.start(), [&](const Offsets& row) {
-        const int64_t n = row[1] / p.table.k;  // the offset of a dense tensor tells the row
-        if (n != held)
-          cpu::read_panel_row(p.table, args.operands[1].data, n, DType::f32, reinterpret_cast<std::byte*>(w),
-                              scratch);
-        held = n;
-        double sum = 0;
-        space.each(kept, space.axes(), row,
-                   [&](const Offsets& at) { sum += get(x[at[0]]) * w[at[1] - n * p.table.k]; });
-        put(args.out<decltype(tz)>(0)[row[result]], finish<kLinear>(args, row, sum));
-      });
+    space.each(0, kept, space.start(), [&](const Offsets& row) {
+      const int64_t n = row[1] / p.table.k;  // the offset of a dense tensor tells the row
+      if (n != held)
+        cpu::read_panel_row(p.table, args.operands[1].data, n, DType::f32, reinterpret_cast<std::byte*>(w),
+                            scratch);
+      held = n;
+      double sum = 0;
+      space.each(kept, space.axes(), row,
+                 [&](const Offsets& at) { sum += get(x[at[0]]) * w[at[1] - n * p.table.k]; });
+      store(args, row, linear, sum);
     });
   });
 }
@@ -111,10 +118,14 @@ void run_panels(const KernelArgs& args) noexcept {
 
 Kernels contract_kernels() {
   static constexpr Kernel kKernels[] = {
-      {"contract", "ref", supports_dense, run_contract<false>, prepare_result_nest},
-      {"contract", "ref", supports_panels, run_panels<false>, prepare_panels, panels_workspace},
-      {"linear", "ref", supports_dense, run_contract<true>, prepare_result_nest},
-      {"linear", "ref", supports_panels, run_panels<true>, prepare_panels, panels_workspace}};
+      {"contract", "ref", supports_dense, [](const KernelArgs& a) noexcept { run_contract(a, false); },
+       prepare_result_nest},
+      {"contract", "ref", supports_panels, [](const KernelArgs& a) noexcept { run_panels(a, false); },
+       prepare_panels, panels_workspace},
+      {"linear", "ref", supports_dense, [](const KernelArgs& a) noexcept { run_contract(a, true); },
+       prepare_result_nest},
+      {"linear", "ref", supports_panels, [](const KernelArgs& a) noexcept { run_panels(a, true); },
+       prepare_panels, panels_workspace}};
   return kKernels;
 }
 

@@ -44,8 +44,8 @@ void run_cast(const KernelArgs& args) noexcept {
 
 // ---- two operands, broadcast by name ----
 
-template <double (*f)(double, double)>
-void run_binary(const KernelArgs& args) noexcept {
+// Called through a pointer, so that the loops of all dtypes are compiled once and not once for each op.
+[[gnu::noinline]] void map_pairs(const KernelArgs& args, double (*f)(double, double)) {
   const Space space(args.prepared.as<Nest>(), args);
   dispatch(args.operands[0].dtype, [&](auto t) {
     dispatch_float(args.results[0].dtype, [&](auto r) {
@@ -55,6 +55,11 @@ void run_binary(const KernelArgs& args) noexcept {
       space.each([&](const Offsets& at) { put(out[at[2]], f(get(x[at[0]]), get(y[at[1]]))); });
     });
   });
+}
+
+template <double (*f)(double, double)>
+void run_binary(const KernelArgs& args) noexcept {
+  map_pairs(args, f);
 }
 
 double add(double x, double y) { return x + y; }
