@@ -53,8 +53,9 @@ Load loader(DType dtype) {
 // Looks at the dtype for each element, which a sum over many costs little and saves a loop for each of them.
 void store(const KernelArgs& args, const Offsets& at, bool linear, double sum) {
   if (linear) sum = finish(args, at, sum);
-  dispatch_float(args.results[0].dtype,
-                 [&](auto t) { put(args.out<decltype(t)>(0)[at[static_cast<int>(args.operands.size())]], sum); });
+  dispatch_float(args.results[0].dtype, [&](auto t) {
+    put(args.out<decltype(t)>(0)[at[static_cast<int>(args.operands.size())]], sum);
+  });
 }
 
 // Result axes outside, contracted axes inside.
