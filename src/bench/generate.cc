@@ -73,6 +73,7 @@ std::vector<Row> measure_generate(const GenerateOptions& o, FunctionRef<void(con
   options.step_tokens = o.step_tokens;
   options.context = longest;
   options.cache = *cache;
+  options.prefix_cache = false;  // every turn computes its prompts
   options.cache_tokens = o.streams * (longest + options.block);
   decode::Engine engine(model, options);
   ThreadPoolOptions pool_options;

@@ -1,6 +1,7 @@
 #include "decode/engine.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -65,7 +66,10 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
   load_weights(model, parameters, *states_);
   executor_ = std::make_unique<runtime::Executor>(
       plan, runtime::ExecutorContext{*device_, *threads_, *states_, {}, options.trace, nullptr});
-  pool_ = std::make_unique<BlockPool>(shape_.blocks);
+  pool_ = std::make_unique<BlockPool>(shape_.blocks, shape_.block);
+  for (const plan::StateSlot& s : plan.states)
+    if (s.role == ir::Role::kCache)
+      caches_.push_back({states_->data(s.name), s.type.bytes() / (shape_.blocks * shape_.block)});
   const size_t tokens = static_cast<size_t>(shape_.tokens);
   for (auto* v : {&ids_, &positions_, &slots_, &seqs_}) v->resize(tokens);
   tables_.resize(static_cast<size_t>(shape_.seqs * shape_.seq_blocks));
@@ -127,10 +131,52 @@ void Engine::cancel(uint64_t id) {
 void Engine::admit() {
   while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < shape_.seqs) {
     Sequence& s = waiting_.front();
-    if (!pool_->take(ceil_div(s.limit, shape_.block), s.blocks)) return;
+    // What is known of it is held before the rest is taken, which may cost others what they left.
+    if (options_.prefix_cache && s.request.assumed == 0)
+      pool_->match(s.request.scope,
+                   std::span<const int32_t>(s.request.prompt).first(s.request.prompt.size() - 1), s.blocks);
+    const int64_t had = static_cast<int64_t>(s.blocks.size());
+    if (!pool_->take(ceil_div(s.limit, shape_.block) - had, s.blocks)) return pool_->give(s.blocks);
     running_.push_back(std::make_unique<Sequence>(std::move(s)));
     waiting_.pop_front();
+    reuse(*running_.back());
   }
+}
+
+// Exchanges a prompt's blocks for known ones that hold more of it than was computed so far. The last token is
+// always computed: its logits are wanted.
+void Engine::reuse(Sequence& s) {
+  if (!options_.prefix_cache || s.request.assumed > 0 || s.computed + 1 >= s.prompt_tokens()) return;
+  const auto prompt = std::span<const int32_t>(s.request.prompt).first(s.request.prompt.size() - 1);
+  std::vector<int32_t> found;
+  const int64_t whole = pool_->match(s.request.scope, prompt, found);
+  const auto rest = prompt.subspan(static_cast<size_t>(whole));
+  const BlockPool::Beginning more = pool_->beginning(s.request.scope, found, rest);
+  if (whole + more.tokens <= s.computed) return pool_->give(found);
+  // The sequence's own first blocks go back; they may be known ones already, and then stay held by `found`.
+  std::vector<int32_t> own(s.blocks.begin(), s.blocks.begin() + static_cast<std::ptrdiff_t>(found.size()));
+  std::copy(found.begin(), found.end(), s.blocks.begin());
+  pool_->give(own);
+  // A block known in part is copied: what follows in it is this sequence's own.
+  if (more.tokens > 0) copy_block(more.block, s.blocks[found.size()], more.tokens);
+  const int64_t gained = whole + more.tokens - s.computed;
+  s.computed += gained;
+  s.reused += gained;
+  s.known = static_cast<int64_t>(found.size());
+  counters_.reused_tokens += gained;
+}
+
+void Engine::copy_block(int32_t from, int32_t to, int64_t tokens) {
+  for (const auto& [data, bytes] : caches_)
+    std::memcpy(data + to * shape_.block * bytes, data + from * shape_.block * bytes,
+                static_cast<size_t>(tokens * bytes));
+}
+
+void Engine::publish(Sequence& s) {
+  const int64_t full = s.computed / shape_.block;
+  if (!options_.prefix_cache || s.request.assumed > 0 || full == s.known) return;
+  pool_->publish(s.request.scope, s.tokens, std::span(s.blocks).first(static_cast<size_t>(full)));
+  s.known = full;
 }
 
 void Engine::step(std::vector<TokenEvent>& events) {
@@ -145,7 +191,8 @@ void Engine::step(std::vector<TokenEvent>& events) {
   // Sequences that generate come first: one token each. Then prompts, in order of arrival.
   for (bool generating : {true, false})
     for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
-      const Sequence& s = *running_[i];
+      Sequence& s = *running_[i];
+      if (!generating) reuse(s);  // somebody before it may have computed what it needs
       int64_t left = static_cast<int64_t>(s.tokens.size()) - s.computed;
       bool prompt = s.computed + 1 < static_cast<int64_t>(s.tokens.size()) ||
                     s.tokens.size() == s.request.prompt.size();
@@ -169,17 +216,21 @@ void Engine::step(std::vector<TokenEvent>& events) {
           s.blocks[static_cast<size_t>(position / shape_.block)] * shape_.block + position % shape_.block);
       seqs_[at] = static_cast<int32_t>(p);
     }
+    counters_.prompt_tokens += std::clamp<int64_t>(s.prompt_tokens() - s.computed, 0, pieces[p].count);
     s.computed += pieces[p].count;
     if (s.computed == static_cast<int64_t>(s.tokens.size())) {
       rows_[static_cast<size_t>(row++)] = static_cast<int32_t>(t - 1);
       row_sequence.push_back(pieces[p].sequence);
     }
   }
+  counters_.computed_tokens += t;
+  ++counters_.steps;
   executor_->set_length("tokens", t);
   executor_->set_length("seqs", static_cast<int64_t>(pieces.size()));
   executor_->set_length("rows", row);
   executor_->run();
 
+  for (const Piece& p : pieces) publish(*running_[p.sequence]);
   const kernels::TensorView logits = executor_->output("logits");
   const size_t vocab = static_cast<size_t>(model_.config.vocab);
   std::vector<size_t> finished;
@@ -200,6 +251,7 @@ void Engine::step(std::vector<TokenEvent>& events) {
 bool Engine::accept(Sequence& s, std::span<const float> logits, TokenEvent& event) {
   event.id = s.id;
   event.prompt_tokens = s.prompt_tokens();
+  event.reused = s.reused;
   int64_t generated = static_cast<int64_t>(s.tokens.size()) - s.prompt_tokens();
   if (s.request.on_logits) s.request.on_logits(logits);
   int32_t token = sampler_.sample(logits, s.tokens, s.request.sampling, generated);

@@ -3,9 +3,11 @@
 //
 // A step is one ragged batch on a flat token axis: one token of every sequence that is generating, then
 // pieces of waiting prompts in order of arrival, up to a token budget. Keys and values live in paged pools. A
-// sequence is admitted when blocks for its whole length (prompt and longest answer) are free, so nothing is
-// ever evicted. Tokens of a sequence do not depend on what shares its steps, nor on how its prompt was cut
-// (the law of order).
+// sequence is admitted when blocks for its whole length (prompt and longest answer) can be had, so that none
+// is ever stopped. What sequences computed is kept while there is room: a prompt that begins as an earlier
+// one did, or as one under way does, is computed from where they part (block_pool.h; the bits are the same,
+// since they do not depend on what was computed together). Tokens of a sequence do not depend on what shares
+// its steps, nor on how its prompt was cut (the law of order).
 #pragma once
 
 #include <deque>
@@ -32,6 +34,7 @@ struct EngineOptions {
   int64_t cache_tokens = 0;   // KV pool; 0: max_seqs x context, at most a quarter of the machine's memory
   int64_t block = 16;         // tokens per KV block
   DType cache = DType::f32;
+  bool prefix_cache = true;       // keep and reuse what prompts have in common
   bool weights_as_stored = true;  // false: f32
   bool pack = true;               // matrices in panels, which products are fastest from; same bits when f32
   plan::BuildOptions build;
@@ -43,6 +46,7 @@ struct SequenceRequest {
   SamplingParams sampling;
   int64_t max_tokens = 16;  // also ends where the context is full
   bool ignore_eos = false;
+  uint64_t scope = 0;  // prefixes are shared only within one: a tenant, an adapter
   // Benches: so many of the prompt's first tokens are taken to be in the cache already, whatever lies there.
   int64_t assumed = 0;
   // Called with the logits of every sampled position, first the last of the prompt; may be empty.
@@ -56,6 +60,7 @@ struct TokenEvent {
   int32_t token = kNoToken;  // absent when an end-of-text token or an error ended the sequence
   Finish finish = Finish::kNone;
   int64_t prompt_tokens = 0, generated = 0;
+  int64_t reused = 0;  // of the prompt's tokens: not computed for this sequence
   std::string error;
 };
 
@@ -63,6 +68,14 @@ struct TokenEvent {
 struct MemoryPlan {
   int64_t weights = 0, cache = 0, arena = 0, other = 0;
   int64_t total() const { return weights + cache + arena + other; }
+};
+
+// Since the engine was made.
+struct EngineCounters {
+  int64_t steps = 0;
+  int64_t computed_tokens = 0;  // rows of all steps
+  int64_t prompt_tokens = 0;    // of those, tokens of prompts
+  int64_t reused_tokens = 0;    // of prompts, taken from other sequences
 };
 
 class Engine {
@@ -83,6 +96,9 @@ class Engine {
   int64_t active() const { return static_cast<int64_t>(running_.size()); }
   int64_t context() const { return context_; }
   int64_t free_blocks() const { return pool_->available(); }
+  int64_t total_blocks() const { return pool_->total(); }
+  int64_t kept_blocks() const { return pool_->kept(); }  // free, but for what they hold
+  const EngineCounters& counters() const { return counters_; }
   const MemoryPlan& memory() const { return memory_; }
   const runtime::RunStats& stats() const { return executor_->stats(); }
   const plan::Plan& plan() const { return executor_->plan(); }
@@ -94,10 +110,15 @@ class Engine {
     std::vector<int32_t> tokens;  // prompt and generated
     std::vector<int32_t> blocks;
     int64_t computed = 0;  // tokens whose keys are in the pools
+    int64_t reused = 0;    // of those, computed by others
+    int64_t known = 0;     // blocks that the pool knows
     int64_t limit = 0;     // tokens.size() may not pass this
     int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
   };
   void admit();
+  void reuse(Sequence& s);
+  void publish(Sequence& s);
+  void copy_block(int32_t from, int32_t to, int64_t tokens);
   bool accept(Sequence& s, std::span<const float> logits, TokenEvent& event);
 
   const Model& model_;
@@ -111,6 +132,9 @@ class Engine {
   std::unique_ptr<runtime::Executor> executor_;
   std::unique_ptr<BlockPool> pool_;
   MemoryPlan memory_;
+  EngineCounters counters_;
+  std::vector<std::pair<std::byte*, int64_t>>
+      caches_;  // each state of keys or values: data, bytes of a token
   Sampler sampler_;
   std::deque<Sequence> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;

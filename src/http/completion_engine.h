@@ -33,6 +33,7 @@ enum class FinishReason { kStop, kLength, kError };
 struct CompletionUsage {
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;
+  int64_t cached_tokens = 0;  // of the prompt's: taken from a prefix computed before
 };
 
 // Text deltas, then exactly one finished event; nothing after it. A delta is whole UTF-8 code points and

@@ -28,7 +28,8 @@ std::string sse(const JsonValue& value) { return "data: " + dump(value) + "\n\n"
 JsonValue usage_json(const CompletionUsage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
 JsonValue model_json(const ModelInfo& info) {
@@ -100,6 +101,7 @@ struct CompletionsApi::Job {
     CompletionUsage sum;
     for (const Choice& c : choices) {
       sum.prompt_tokens += c.usage.prompt_tokens;
+      sum.cached_tokens += c.usage.cached_tokens;
       sum.completion_tokens += c.usage.completion_tokens;
     }
     return sum;

@@ -114,6 +114,7 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   }
   http::CompletionEvent event;
   job.usage.completion_tokens = e.generated;
+  job.usage.cached_tokens = e.reused;
   event.usage = job.usage;
   if (e.token != decode::kNoToken) event.text = job.stream.feed(e.token);
   if (job.stream.stopped()) {

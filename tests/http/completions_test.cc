@@ -39,7 +39,10 @@ TEST(Completions, WholeAnswer) {
   EXPECT_GT(answer["created"], 1600000000);
   EXPECT_EQ(answer["choices"], json::parse(R"([{"index":0,"text":")" + story(5) +
                                            R"(","logprobs":null,"finish_reason":"length"}])"));
-  EXPECT_EQ(answer["usage"], json::parse(R"({"prompt_tokens":4,"completion_tokens":5,"total_tokens":9})"));
+  EXPECT_EQ(
+      answer["usage"],
+      json::parse(
+          R"({"prompt_tokens":4,"completion_tokens":5,"total_tokens":9,"prompt_tokens_details":{"cached_tokens":0}})"));
   EXPECT_NE(post(running.port(), {{"prompt", "a"}})["id"], answer["id"]);
   EXPECT_EQ(post(running.port(), {{"prompt", ""}})["usage"]["completion_tokens"], 16);  // the default
 }
@@ -254,7 +257,10 @@ TEST(Stream, UsageOptionsAndSeveralPrompts) {
   EXPECT_EQ(texts[1], story(3));
   const json last = json::parse(events[6]);
   EXPECT_EQ(last["choices"], json::array());
-  EXPECT_EQ(last["usage"], json::parse(R"({"prompt_tokens":3,"completion_tokens":6,"total_tokens":9})"));
+  EXPECT_EQ(
+      last["usage"],
+      json::parse(
+          R"({"prompt_tokens":3,"completion_tokens":6,"total_tokens":9,"prompt_tokens_details":{"cached_tokens":0}})"));
   EXPECT_EQ(events[7], "[DONE]");
 
   events = sse_events(ask(running.port(), "POST", "/v1/completions",
