@@ -139,6 +139,15 @@ void Json::erase(std::string_view key) {
   items_.erase(items_.begin() + index);
 }
 
+void Json::swap(Json& other) {
+  std::swap(kind_, other.kind_);
+  std::swap(bits_, other.bits_);
+  std::swap(real_, other.real_);
+  text_.swap(other.text_);
+  keys_.swap(other.keys_);
+  items_.swap(other.items_);
+}
+
 void Json::set(Kind kind, uint64_t bits, double real) {
   kind_ = kind;
   bits_ = bits;

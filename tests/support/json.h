@@ -41,6 +41,12 @@ class Json {
     for (const T& item : list) push_back(item);
   }
   Json(std::initializer_list<Json> list);
+  Json(const Json& other) = default;
+  Json(Json&& other) = default;
+  Json& operator=(Json other) {  // by value: a reference would take x = {y} for x = y
+    swap(other);
+    return *this;
+  }
   static Json array(std::initializer_list<Json> items = {});  // even of pairs
   static Json object();                                       // empty
   static Json parse(std::string_view text);
@@ -89,6 +95,7 @@ class Json {
   friend struct JsonConversion;  // to nlohmann's and back
   enum class Kind { kNull, kBool, kInt, kUnsigned, kReal, kString, kArray, kObject };
 
+  void swap(Json& other);
   void set(Kind kind, uint64_t bits, double real);
   void expect(Kind kind) const;
   static bool equal(const Json& a, const Json& b);
