@@ -4,7 +4,8 @@
 #   hoist_pch_std_cold  the same for COLD layers, -O1
 #   hoist_pch_fmt       those and fmt: layers whose errors are formatted, -O2
 #   hoist_pch_fmt_cold  the same for COLD layers, -O1
-#   hoist_pch_gtest     those and GoogleTest: tests, -O1
+#   hoist_pch_gtest     those and GoogleTest: tests, -O0
+#   hoist_pch_gtest_optimized  the same for OPTIMIZED tests, -O1
 # Loading one costs time by its size, and what a header would instantiate is instantiated in every source that loads
 # it. So each holds little: no JSON, no Boost, no command line parser, which would cost most sources more than they save.
 #
@@ -34,5 +35,6 @@ hoist_precompiled(fmt "" HEADERS <fmt/format.h> LIBS fmt::fmt)
 hoist_precompiled(fmt_cold -O1 HEADERS <fmt/format.h> LIBS fmt::fmt)
 if(HOIST_TESTS)
   find_package(GTest REQUIRED)
-  hoist_precompiled(gtest -O1 HEADERS <gtest/gtest.h> LIBS GTest::gtest)
+  hoist_precompiled(gtest -O0 HEADERS <gtest/gtest.h> LIBS GTest::gtest)
+  hoist_precompiled(gtest_optimized -O1 HEADERS <gtest/gtest.h> LIBS GTest::gtest)
 endif()

@@ -38,7 +38,8 @@ Route route_of(const Problem& p, const GemmSchedule& s) {
                   ? cpu::cost(p.key.n, p.m, p.key.k, p.m == 1) < cpu::cost(p.m, p.key.n, p.key.k, true)
                   : s.side == GemmSchedule::Side::kSwapped;
   if (r.swapped) std::swap(r.m, r.n);
-  r.few = r.m <= std::min<int64_t>(cpu::kFewRows, s.few_rows);
+  r.few = cpu::reads_as_it_lies(r.swapped ? p.key.x : p.key.w) &&
+          r.m <= std::min<int64_t>(cpu::kFewRows, s.few_rows);
   return r;
 }
 

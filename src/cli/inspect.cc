@@ -3,13 +3,14 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/options.h"
 #include "decode/engine.h"
 #include "io/files.h"
 #include "io/gguf.h"
+#include "io/json_value.h"
 #include "io/safetensors.h"
 #include "ops/table.h"
 #include "passes/pipeline.h"
@@ -19,7 +20,7 @@ namespace hoist::cli {
 
 namespace {
 
-using nlohmann::ordered_json;
+using io::JsonValue;
 
 struct InspectOptions {
   std::string path;
@@ -29,20 +30,64 @@ struct InspectOptions {
   int threads = 0;
 };
 
-ordered_json tensor_json(const io::TensorInfo& t, const std::string& file) {
-  ordered_json j;
-  j["name"] = t.name;
-  j["dtype"] = t.dtype_text;
-  if (!t.format.empty()) j["format"] = t.format;
-  j["shape"] = t.shape;
-  j["bytes"] = t.bytes();
-  j["file"] = file;
-  return j;
-}
+// A tensor as a listing shows it.
+struct TensorRow {
+  std::string name, dtype, format;  // format: empty unless known
+  std::vector<int64_t> shape;
+  int64_t bytes;
+  std::string file;
+
+  TensorRow(const io::TensorInfo& t, const std::string& path)
+      : name(t.name), dtype(t.dtype_text), format(t.format), shape(t.shape), bytes(t.bytes()), file(path) {}
+  TensorRow(const io::GgufTensor& t, const std::string& path)
+      : name(t.name),
+        dtype(t.type->name),
+        shape(t.dims.rbegin(), t.dims.rend()),
+        bytes(t.bytes),
+        file(path) {}
+
+  JsonValue json() const {
+    JsonValue j;
+    j["name"] = name;
+    j["dtype"] = dtype;
+    if (!format.empty()) j["format"] = format;
+    j["shape"] = shape;
+    j["bytes"] = bytes;
+    j["file"] = file;
+    return j;
+  }
+};
+
+struct TrainingMemory {
+  int64_t batch, seq;
+  int64_t parameters = 0, optimizer = 0, arena = 0;  // bytes
+  int64_t total() const { return parameters + optimizer + arena; }
+
+  JsonValue json(const std::string& precision) const {
+    return {{"batch", batch},
+            {"seq", seq},
+            {"precision", precision},
+            {"parameters_bytes", parameters},
+            {"optimizer_bytes", optimizer},
+            {"arena_bytes", arena},
+            {"total_bytes", total()}};
+  }
+};
+
+struct ServingMemory {
+  int64_t sequences, cache_tokens;
+  int64_t weights = 0, cache = 0, arena = 0;  // bytes
+  int64_t total() const { return weights + cache + arena; }
+
+  JsonValue json() const {
+    return {{"sequences", sequences}, {"cache_tokens", cache_tokens}, {"weights_bytes", weights},
+            {"cache_bytes", cache},   {"arena_bytes", arena},         {"total_bytes", total()}};
+  }
+};
 
 // Memory of a training step, read off its compiled plan: nothing is allocated for it.
-ordered_json training_memory(const io::ModelConfig& config, const InspectOptions& o,
-                             const kernels::KernelTable& table) {
+TrainingMemory training_memory(const io::ModelConfig& config, const InspectOptions& o,
+                               const kernels::KernelTable& table) {
   models::TrainShape shape;
   shape.batch = o.batch;
   shape.seq = o.seq > 0 ? o.seq : std::min<int64_t>(config.max_position, 1024);
@@ -56,22 +101,15 @@ ordered_json training_memory(const io::ModelConfig& config, const InspectOptions
   passes::PassRunner runner(build.passes);
   passes::TrainGraphs graphs = passes::training_passes(models::train_graph(config, shape), {}, 1, runner);
   plan::Plan plan = plan::build(graphs.step, table, build).plan;
-  ordered_json j;
-  j["batch"] = shape.batch;
-  j["seq"] = shape.seq;
-  j["precision"] = o.precision;
-  int64_t parameters = 0, optimizer = 0;
+  TrainingMemory memory{shape.batch, shape.seq};
   for (const plan::StateSlot& s : plan.states)
-    (s.role == ir::Role::kParameter ? parameters : optimizer) += s.type.bytes();
-  j["parameters_bytes"] = parameters;
-  j["optimizer_bytes"] = optimizer;
-  j["arena_bytes"] = plan.arena_bytes;
-  j["total_bytes"] = parameters + optimizer + plan.arena_bytes;
-  return j;
+    (s.role == ir::Role::kParameter ? memory.parameters : memory.optimizer) += s.type.bytes();
+  memory.arena = plan.arena_bytes;
+  return memory;
 }
 
-ordered_json serving_memory(const io::ModelConfig& config, DType stored, const InspectOptions& o,
-                            const kernels::KernelTable& table, plan::Plan* out) {
+ServingMemory serving_memory(const io::ModelConfig& config, DType stored, const InspectOptions& o,
+                             const kernels::KernelTable& table, plan::Plan* out) {
   decode::EngineOptions options;
   options.max_seqs = o.max_seqs;
   options.step_tokens = o.step_tokens;
@@ -80,22 +118,16 @@ ordered_json serving_memory(const io::ModelConfig& config, DType stored, const I
   plan::BuildOptions build;
   build.compile.threads = o.threads > 0 ? o.threads : static_cast<int>(Topology::detect().cores.size());
   *out = plan::build(models::serve_graph(config, shape), table, build).plan;
-  int64_t weights = 0, cache = 0;
+  ServingMemory memory{shape.seqs, shape.blocks * shape.block};
   for (const plan::StateSlot& s : out->states)
-    (s.role == ir::Role::kCache ? cache : weights) += s.type.bytes();
-  ordered_json j;
-  j["sequences"] = shape.seqs;
-  j["cache_tokens"] = shape.blocks * shape.block;
-  j["weights_bytes"] = weights;
-  j["cache_bytes"] = cache;
-  j["arena_bytes"] = out->arena_bytes;
-  j["total_bytes"] = weights + cache + out->arena_bytes;
-  return j;
+    (s.role == ir::Role::kCache ? memory.cache : memory.weights) += s.type.bytes();
+  memory.arena = out->arena_bytes;
+  return memory;
 }
 
 // Short values as they are; of long arrays the beginning, as text.
-ordered_json metadata_json(const io::GgufMetadata& metadata) {
-  ordered_json out = ordered_json::object();
+JsonValue metadata_json(const io::GgufMetadata& metadata) {
+  JsonValue out = JsonValue::object();
   for (const auto& [key, value] : metadata.entries()) {
     if (value.is_array)
       out[key] = value.excerpt();
@@ -116,35 +148,29 @@ void print_metadata(const io::GgufMetadata& metadata) {
     std::printf("  %-40s %s\n", key.c_str(), value.excerpt().c_str());
 }
 
-void print_tensors(const ordered_json& tensors) {
-  for (const auto& t : tensors) {
+void print_tensors(const std::vector<TensorRow>& tensors) {
+  for (const TensorRow& t : tensors) {
     std::string shape;
-    for (int64_t n : t["shape"]) shape += (shape.empty() ? "" : " x ") + std::to_string(n);
-    std::printf("  %-56s %-8s %-22s %12s\n", t["name"].get<std::string>().c_str(),
-                t["dtype"].get<std::string>().c_str(), shape.c_str(), human_bytes(t["bytes"]).c_str());
+    for (int64_t n : t.shape) shape += (shape.empty() ? "" : " x ") + std::to_string(n);
+    std::printf("  %-56s %-8s %-22s %12s\n", t.name.c_str(), t.dtype.c_str(), shape.c_str(),
+                human_bytes(t.bytes).c_str());
   }
 }
 
 void inspect_file(const InspectOptions& o) {
-  ordered_json out;
+  JsonValue out;
+  std::vector<TensorRow> tensors;
+  int64_t bytes = 0;
   if (o.path.ends_with(".gguf")) {
     // A model of an architecture we do not compute: what the format itself says.
     const auto set = io::GgufSet::open(o.path);
     out["kind"] = "gguf";
     out["metadata"] = metadata_json(set->metadata());
-    out["tensors"] = ordered_json::array();
-    int64_t bytes = 0;
+    out["tensors"] = JsonValue::array();
     for (const auto& part : set->parts()) {
       bytes += part->data_bytes();
-      for (const io::GgufTensor& t : part->tensors()) {
-        ordered_json j;
-        j["name"] = t.name;
-        j["dtype"] = std::string(t.type->name);
-        j["shape"] = std::vector<int64_t>(t.dims.rbegin(), t.dims.rend());
-        j["bytes"] = t.bytes;
-        j["file"] = part->path();
-        out["tensors"].push_back(j);
-      }
+      for (const io::GgufTensor& t : part->tensors())
+        out["tensors"].push_back(tensors.emplace_back(t, part->path()).json());
     }
     out["bytes"] = bytes;
     if (!o.json) print_metadata(set->metadata());
@@ -152,8 +178,9 @@ void inspect_file(const InspectOptions& o) {
     io::SafetensorsFile file(o.path);
     out["kind"] = "safetensors";
     out["metadata"] = file.metadata();
-    for (const io::TensorInfo& t : file.tensors()) out["tensors"].push_back(tensor_json(t, o.path));
-    out["bytes"] = file.data_bytes();
+    for (const io::TensorInfo& t : file.tensors())
+      out["tensors"].push_back(tensors.emplace_back(t, o.path).json());
+    out["bytes"] = bytes = file.data_bytes();
   } else {
     std::string text = io::read_file(o.path, size_t{1} << 30);
     if (!text.starts_with("graph ")) io::refuse_foreign_weights(o.path);
@@ -174,13 +201,12 @@ void inspect_file(const InspectOptions& o) {
     out["state_bytes"] = states;
   }
   if (o.json) {
-    std::printf("%s\n", out.dump(-1, ' ', false, ordered_json::error_handler_t::replace).c_str());
+    std::printf("%s\n", out.dump().c_str());
     return;
   }
   if (out.contains("tensors")) {
-    std::printf("%s: %zu tensors, %s\n", o.path.c_str(), out["tensors"].size(),
-                human_bytes(out["bytes"]).c_str());
-    print_tensors(out["tensors"]);
+    std::printf("%s: %zu tensors, %s\n", o.path.c_str(), tensors.size(), human_bytes(bytes).c_str());
+    print_tensors(tensors);
   } else {
     std::printf("%s\n", out.dump(2).c_str());
   }
@@ -201,22 +227,25 @@ void run(const InspectOptions& o) {
   }
   const io::ModelConfig& c = model.config;
   const kernels::KernelTable& table = kernels::cpu_table(kernels::best_isa());
-  ordered_json out;
+  JsonValue out;
   out["kind"] = "model";
   out["name"] = model.name;
   out["family"] = std::string(io::family_name(c.family));
   out["parameters"] = models::parameter_count(c);
-  out["config"] = ordered_json::parse(io::write_model_config(c));
+  out["config"] = JsonValue::from_text(io::write_model_config(c));
   if (model.gguf) out["metadata"] = metadata_json(model.gguf->metadata());
   out["tokenizer"]["vocab"] = model.tokenizer->vocab_size();
   out["weights"]["stored_bytes"] = model.files->data_bytes();
+  std::vector<TensorRow> tensors;
   for (const auto& e : model.files->tensors())
-    out["weights"]["tensors"].push_back(tensor_json(*e.info, e.file->path()));
+    out["weights"]["tensors"].push_back(tensors.emplace_back(*e.info, e.file->path()).json());
   plan::Plan serve_plan;
-  out["memory_to_serve"] = serving_memory(c, model.stored_dtype(), o, table, &serve_plan);
-  out["memory_to_train"] = training_memory(c, o, table);
+  const ServingMemory serving = serving_memory(c, model.stored_dtype(), o, table, &serve_plan);
+  const TrainingMemory training = training_memory(c, o, table);
+  out["memory_to_serve"] = serving.json();
+  out["memory_to_train"] = training.json(o.precision);
   if (o.json) {
-    std::printf("%s\n", out.dump(-1, ' ', false, ordered_json::error_handler_t::replace).c_str());
+    std::printf("%s\n", out.dump().c_str());
     return;
   }
   std::printf("%s: %s, %s parameters, %s on disk in %zu tensors\n", model.name.c_str(),
@@ -240,20 +269,18 @@ void run(const InspectOptions& o) {
       std::printf("  %-6s %lld tensors, %s\n", format.c_str(), static_cast<long long>(sum.first),
                   human_bytes(sum.second).c_str());
   }
-  const auto& s = out["memory_to_serve"];
   std::printf("  memory to serve: %s (weights %s, KV cache of %lld tokens %s, work space %s)\n",
-              human_bytes(s["total_bytes"]).c_str(), human_bytes(s["weights_bytes"]).c_str(),
-              static_cast<long long>(s["cache_tokens"]), human_bytes(s["cache_bytes"]).c_str(),
-              human_bytes(s["arena_bytes"]).c_str());
-  const auto& t = out["memory_to_train"];
+              human_bytes(serving.total()).c_str(), human_bytes(serving.weights).c_str(),
+              static_cast<long long>(serving.cache_tokens), human_bytes(serving.cache).c_str(),
+              human_bytes(serving.arena).c_str());
   std::printf(
       "  memory to train: %s in %s, batch %lld x %lld tokens (parameters %s, optimizer %s, activations and "
       "gradients %s)\n",
-      human_bytes(t["total_bytes"]).c_str(), o.precision.c_str(), static_cast<long long>(t["batch"]),
-      static_cast<long long>(t["seq"]), human_bytes(t["parameters_bytes"]).c_str(),
-      human_bytes(t["optimizer_bytes"]).c_str(), human_bytes(t["arena_bytes"]).c_str());
+      human_bytes(training.total()).c_str(), o.precision.c_str(), static_cast<long long>(training.batch),
+      static_cast<long long>(training.seq), human_bytes(training.parameters).c_str(),
+      human_bytes(training.optimizer).c_str(), human_bytes(training.arena).c_str());
   if (model.gguf) print_metadata(model.gguf->metadata());
-  if (o.tensors) print_tensors(out["weights"]["tensors"]);
+  if (o.tensors) print_tensors(tensors);
   if (o.plan) std::printf("%s", plan::print(serve_plan).c_str());
   if (o.graph) {
     decode::EngineOptions options;

@@ -100,6 +100,12 @@ JsonValue& JsonValue::operator[](std::string_view key) {
   return node_->parts.emplace_back(std::string(key), JsonValue()).second;
 }
 
+void JsonValue::append(std::string_view key, JsonValue value) {
+  if (!node_) node_ = Node::of(Node::Kind::kObject);
+  HOIST_CHECK(node_->kind == Node::Kind::kObject, "a member of what is no object: " + std::string(key));
+  node_->parts.emplace_back(std::string(key), std::move(value));
+}
+
 bool JsonValue::contains(std::string_view key) const {
   if (node_)
     for (const auto& [name, value] : node_->parts)

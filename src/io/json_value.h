@@ -58,6 +58,8 @@ class JsonValue {
 
   // Member of an object, added as null if it is not there; null becomes an object.
   JsonValue& operator[](std::string_view key);
+  // A member that is not there yet: operator[] searches for it, which takes long in large objects.
+  void append(std::string_view key, JsonValue value);
   bool contains(std::string_view key) const;
   void push_back(JsonValue item);  // null becomes an array
 

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <queue>
 #include <set>
 
 #include "base/error.h"
+#include "io/json_value.h"
 #include "text/byte_alphabet.h"
 #include "text/flat_map.h"
 #include "text/pattern.h"
@@ -19,7 +19,7 @@
 namespace hoist::text {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = io::JsonValue;
 
 constexpr uint64_t kMaxWords = 0x7FFFFFFF;
 
@@ -222,6 +222,7 @@ std::string BpeTrainer::train() {
   }
 
   Json merges = Json::array();
+  size_t learned = 0;
   const auto first = static_cast<int32_t>(tokens.size());
   const int32_t wanted = options.vocab_size - first;
   uint32_t best = 0;
@@ -240,7 +241,10 @@ std::string BpeTrainer::train() {
       tokens.push_back(spelling);
     }
     // A pair can come back, when its left or right token is reached along another way; its rank stays.
-    if (!pairs.at(best).learned) merges.push_back({tokens[left], tokens[right]});
+    if (!pairs.at(best).learned) {
+      merges.push_back({tokens[left], tokens[right]});
+      ++learned;
+    }
     pairs.at(best).learned = true;
     const auto id = static_cast<uint32_t>(merged);
     for (const uint32_t w : places) {
@@ -266,7 +270,7 @@ std::string BpeTrainer::train() {
       word.length = kept;
     }
     pairs.at(best).count = 0;
-    if (options.progress && (merges.size() % 64 == 0)) {
+    if (options.progress && (learned % 64 == 0)) {
       options.progress(static_cast<int32_t>(tokens.size()) - first, wanted);
     }
   }
@@ -276,11 +280,7 @@ std::string BpeTrainer::train() {
   for (size_t i = 0; i < options.special_tokens.size(); ++i) {
     added.push_back(added_token(static_cast<int32_t>(i), options.special_tokens[i]));
   }
-  // operator[] on an ordered object searches; the underlying list does not.
-  auto& fields = vocab.get_ref<Json::object_t&>();
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    static_cast<std::vector<Json::object_t::value_type>&>(fields).emplace_back(tokens[id], id);
-  }
+  for (size_t id = 0; id < tokens.size(); ++id) vocab.append(tokens[id], id);
   auto byte_level = [](bool regex) {
     return Json{
         {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", regex}};
@@ -319,7 +319,7 @@ std::string make_character_tokenizer(std::string_view text) {
   for (const uint32_t c : characters) {
     std::string token;
     append_char(token, c);
-    vocab[token] = id++;
+    vocab.append(token, id++);
   }
   return tokenizer_file(Json::array(), nullptr, nullptr, {{"type", "Fuse"}}, std::move(vocab), Json::array())
              .dump(1) +

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "bench/command_peer.h"
@@ -14,11 +13,12 @@
 #include "bench/peers.h"
 #include "bench/random_model.h"
 #include "bench/train.h"
+#include "support/json.h"
 
 namespace hoist::bench {
 namespace {
 
-using nlohmann::json;
+using support::Json;
 
 constexpr int64_t kLittleMemory = 1 << 20;
 
@@ -36,17 +36,17 @@ std::vector<Case> small_cases() {
 
 // What every row must have, measured or not.
 void expect_fields(const std::vector<Row>& rows) {
-  const json parsed = json::parse(to_json(rows));
+  const Json parsed = Json::parse(to_json(rows));
   ASSERT_TRUE(parsed.is_array());
   ASSERT_EQ(parsed.size(), rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
-    const json& j = parsed[i];
+    const Json& j = parsed[i];
     SCOPED_TRACE(j.dump());
     for (const char* key : {"name", "shape", "dtype", "unit"}) {
       ASSERT_TRUE(j.contains(key) && j[key].is_string());
       EXPECT_FALSE(j[key].get<std::string>().empty()) << key;
     }
-    EXPECT_TRUE(j.at("threads").is_number_integer());
+    EXPECT_TRUE(j.at("threads").is_integer());
     for (const char* key : {"value", "ceiling", "share"}) {
       ASSERT_TRUE(j.contains(key));
       EXPECT_TRUE(j[key].is_null() || j[key].get<double>() > 0) << key;
@@ -201,7 +201,7 @@ TEST(Shapes, RefusesWhatItDoesNotKnow) {
 TEST(Rows, BestPeerGivesTheRatio) {
   Row r{"gemm.f32", "1x1x1", "f32", "GFLOP/s", 2, 30};
   r.peers = {{"a", 10}, {"b", 20}};
-  const json j = json::parse(to_json({r}))[0];
+  const Json j = Json::parse(to_json({r}))[0];
   EXPECT_EQ(j["peer"], "b");
   EXPECT_EQ(j["ratio"], 1.5);
   EXPECT_EQ(j["peers"]["a"], 10);

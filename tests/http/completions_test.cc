@@ -4,22 +4,22 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "http/api_error.h"
 #include "http/client.h"
 #include "http/running_server.h"
+#include "support/json.h"
 
 namespace hoist::http {
 namespace {
 
-using nlohmann::json;
+using support::Json;
 
-json post(uint16_t port, const json& body, int status = 200) {
+Json post(uint16_t port, const Json& body, int status = 200) {
   const Answer answer = ask(port, "POST", "/v1/completions", body.dump());
   EXPECT_EQ(answer.status, status) << body << "\n" << answer.body;
-  return json::parse(answer.body, nullptr, false);
+  return Json::parse(answer.body);
 }
 
 std::string story(int64_t tokens) {
@@ -31,17 +31,17 @@ std::string story(int64_t tokens) {
 TEST(Completions, WholeAnswer) {
   RunningServer running;
   running.start();
-  const json answer =
+  const Json answer =
       post(running.port(), {{"model", "fake-model"}, {"prompt", "Once upon a time"}, {"max_tokens", 5}});
   EXPECT_TRUE(answer["id"].get<std::string>().starts_with("cmpl-"));
   EXPECT_EQ(answer["object"], "text_completion");
   EXPECT_EQ(answer["model"], "fake-model");
-  EXPECT_GT(answer["created"], 1600000000);
-  EXPECT_EQ(answer["choices"], json::parse(R"([{"index":0,"text":")" + story(5) +
+  EXPECT_GT(answer["created"].get<int64_t>(), 1600000000);
+  EXPECT_EQ(answer["choices"], Json::parse(R"([{"index":0,"text":")" + story(5) +
                                            R"(","logprobs":null,"finish_reason":"length"}])"));
   EXPECT_EQ(
       answer["usage"],
-      json::parse(
+      Json::parse(
           R"({"prompt_tokens":4,"completion_tokens":5,"total_tokens":9,"prompt_tokens_details":{"cached_tokens":0}})"));
   EXPECT_NE(post(running.port(), {{"prompt", "a"}})["id"], answer["id"]);
   EXPECT_EQ(post(running.port(), {{"prompt", ""}})["usage"]["completion_tokens"], 16);  // the default
@@ -50,7 +50,7 @@ TEST(Completions, WholeAnswer) {
 TEST(Completions, PromptsOfEveryKind) {
   RunningServer running;
   running.start();
-  const json two =
+  const Json two =
       post(running.port(), {{"prompt", {"one", "two words"}}, {"max_tokens", 2}, {"echo", true}});
   ASSERT_EQ(two["choices"].size(), 2u);
   EXPECT_EQ(two["choices"][0]["text"], "one" + story(2));
@@ -60,14 +60,14 @@ TEST(Completions, PromptsOfEveryKind) {
   EXPECT_EQ(two["usage"]["total_tokens"], 7);
   EXPECT_EQ(post(running.port(), {{"prompt", {5, 6, 7}}})["usage"]["prompt_tokens"], 3);
   EXPECT_EQ(running.engine.last_request().prompt_ids, (std::vector<int64_t>{5, 6, 7}));
-  EXPECT_EQ(post(running.port(), {{"prompt", json::parse("[[5,6],[7]]")}})["choices"].size(), 2u);
+  EXPECT_EQ(post(running.port(), {{"prompt", Json::parse("[[5,6],[7]]")}})["choices"].size(), 2u);
 }
 
 TEST(Completions, EveryFieldReachesTheEngine) {
   RunningServer running;
   running.start();
   post(running.port(),
-       json::parse(R"({"prompt":"p","max_tokens":7,"temperature":0.5,"top_k":40,"top_p":0.9,"min_p":0.1,
+       Json::parse(R"({"prompt":"p","max_tokens":7,"temperature":0.5,"top_k":40,"top_p":0.9,"min_p":0.1,
                        "repeat_penalty":1.25,"seed":9223372036854775807,"stop":["\n\n","END"],"user":"u",
                        "metadata":{"a":1},"n":1,"best_of":1,"presence_penalty":0,"frequency_penalty":0.0,
                        "logit_bias":{},"logprobs":null,"suffix":null,"stream":false,"echo":null})"));
@@ -83,7 +83,7 @@ TEST(Completions, EveryFieldReachesTheEngine) {
   EXPECT_EQ(seen.stop, (std::vector<std::string>{"\n\n", "END"}));
 
   post(running.port(),
-       json::parse(R"({"prompt":"p","stop":"x","repetition_penalty":1.5,"top_k":-1,"seed":null,
+       Json::parse(R"({"prompt":"p","stop":"x","repetition_penalty":1.5,"top_k":-1,"seed":null,
                                        "max_tokens":null,"temperature":null,"stream_options":null})"));
   seen = running.engine.last_request();
   EXPECT_EQ(seen.stop, std::vector<std::string>{"x"});
@@ -151,8 +151,8 @@ TEST(Completions, RefusalsNameTheField) {
     const std::string body = std::string(R"({"prompt":"a",")") + field + "\":" + value + "}";
     const Answer answer = ask(running.port(), "POST", "/v1/completions", body);
     EXPECT_EQ(answer.status, 400) << body << answer.body;
-    const json error = json::parse(answer.body)["error"];
-    EXPECT_EQ(error["param"], json::parse("\"" + std::string(field) + "\"")) << body << answer.body;
+    const Json error = Json::parse(answer.body)["error"];
+    EXPECT_EQ(error["param"], Json::parse("\"" + std::string(field) + "\"")) << body << answer.body;
     EXPECT_EQ(error["type"], "invalid_request_error");
   }
   for (const char* prompt : {"null", "5", "{}", "[]", "[[]]", "[\"a\",5]", "[5,\"a\"]", "[-1]", "[1.5]",
@@ -160,17 +160,17 @@ TEST(Completions, RefusalsNameTheField) {
     const Answer answer =
         ask(running.port(), "POST", "/v1/completions", std::string("{\"prompt\":") + prompt + "}");
     EXPECT_EQ(answer.status, 400) << prompt;
-    EXPECT_EQ(json::parse(answer.body)["error"]["param"], "prompt") << answer.body;
+    EXPECT_EQ(Json::parse(answer.body)["error"]["param"], "prompt") << answer.body;
   }
-  EXPECT_EQ(post(running.port(), json::object(), 400)["error"]["param"], "prompt");
+  EXPECT_EQ(post(running.port(), Json::object(), 400)["error"]["param"], "prompt");
   EXPECT_EQ(post(running.port(), {{"prompt", std::vector<std::string>(65, "a")}}, 400)["error"]["param"],
             "prompt");
   EXPECT_EQ(post(running.port(), {{"prompt", "a"}, {"stop", std::string(1025, 'x')}}, 400)["error"]["param"],
             "stop");
   EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"echo", true}}, 400)["error"]["param"], "echo");
-  const json both = {{"prompt", "a"}, {"repeat_penalty", 1}, {"repetition_penalty", 1}};
+  const Json both = {{"prompt", "a"}, {"repeat_penalty", 1}, {"repetition_penalty", 1}};
   EXPECT_EQ(post(running.port(), both, 400)["error"]["param"], "repetition_penalty");
-  const json lonely = {{"prompt", "a"}, {"stream_options", {{"include_usage", true}}}};
+  const Json lonely = {{"prompt", "a"}, {"stream_options", {{"include_usage", true}}}};
   EXPECT_EQ(post(running.port(), lonely, 400)["error"]["param"], "stream_options");
   EXPECT_EQ(running.engine.running(), 0u);
 }
@@ -200,7 +200,7 @@ TEST(Completions, HostileJson) {
        }) {
     const Answer answer = ask(running.port(), "POST", "/v1/completions", body);
     EXPECT_EQ(answer.status, 400) << body.substr(0, 100);
-    EXPECT_FALSE(json::parse(answer.body)["error"]["message"].get<std::string>().empty());
+    EXPECT_FALSE(Json::parse(answer.body)["error"]["message"].get<std::string>().empty());
   }
   EXPECT_EQ(ask(running.port(), "POST", "/v1/completions",
                 R"({"prompt":"a","metadata":{"a":)" + deep64.substr(1, 124) + "}}")
@@ -211,7 +211,7 @@ TEST(Completions, HostileJson) {
 TEST(Completions, StopStringsAndUsage) {
   RunningServer running;
   running.start();
-  const json answer =
+  const Json answer =
       post(running.port(), {{"prompt", "a"}, {"max_tokens", 50}, {"stop", {"nothing", "use on the"}}});
   EXPECT_EQ(answer["choices"][0]["text"],
             " there was a small ligh"
@@ -228,7 +228,7 @@ TEST(Stream, ExactFormat) {
   EXPECT_EQ(answer.header("Content-Type"), "text/event-stream");
   EXPECT_EQ(answer.header("Cache-Control"), "no-cache");
   EXPECT_TRUE(answer.chunked);
-  const json first = json::parse(sse_events(answer.body).at(0));
+  const Json first = Json::parse(sse_events(answer.body).at(0));
   const std::string envelope = R"(data: {"id":)" + first["id"].dump() +
                                R"(,"object":"text_completion","created":)" + first["created"].dump() +
                                R"(,"model":"fake-model","choices":[{"index":0,"text":)";
@@ -241,7 +241,7 @@ TEST(Stream, ExactFormat) {
 TEST(Stream, UsageOptionsAndSeveralPrompts) {
   RunningServer running;
   running.start();
-  const json body = {{"prompt", {"a", "b c"}},
+  const Json body = {{"prompt", {"a", "b c"}},
                      {"max_tokens", 3},
                      {"stream", true},
                      {"stream_options", {{"include_usage", true}}}};
@@ -249,17 +249,17 @@ TEST(Stream, UsageOptionsAndSeveralPrompts) {
   ASSERT_EQ(events.size(), 8u);
   std::string texts[2];
   for (size_t i = 0; i < 6; ++i) {
-    const json event = json::parse(events[i]);
+    const Json event = Json::parse(events[i]);
     EXPECT_TRUE(event.contains("usage") && event["usage"].is_null());
     texts[event["choices"][0]["index"].get<int>()] += event["choices"][0]["text"].get<std::string>();
   }
   EXPECT_EQ(texts[0], story(3));
   EXPECT_EQ(texts[1], story(3));
-  const json last = json::parse(events[6]);
-  EXPECT_EQ(last["choices"], json::array());
+  const Json last = Json::parse(events[6]);
+  EXPECT_EQ(last["choices"], Json::array());
   EXPECT_EQ(
       last["usage"],
-      json::parse(
+      Json::parse(
           R"({"prompt_tokens":3,"completion_tokens":6,"total_tokens":9,"prompt_tokens_details":{"cached_tokens":0}})"));
   EXPECT_EQ(events[7], "[DONE]");
 
@@ -268,8 +268,8 @@ TEST(Stream, UsageOptionsAndSeveralPrompts) {
                               "stream_options":{"continuous_usage_stats":true}})")
                           .body);
   ASSERT_EQ(events.size(), 3u);
-  EXPECT_EQ(json::parse(events[0])["usage"]["completion_tokens"], 1);
-  EXPECT_EQ(json::parse(events[1])["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(Json::parse(events[0])["usage"]["completion_tokens"], 1);
+  EXPECT_EQ(Json::parse(events[1])["usage"]["completion_tokens"], 2);
 }
 
 TEST(Stream, AnErrorOnTheWayIsAnEvent) {
@@ -280,7 +280,7 @@ TEST(Stream, AnErrorOnTheWayIsAnEvent) {
   const auto events =
       sse_events(ask(running.port(), "POST", "/v1/completions", R"({"prompt":"a","stream":true})").body);
   ASSERT_EQ(events.size(), 4u);
-  EXPECT_EQ(json::parse(events[2])["error"]["type"], "unavailable_error");
+  EXPECT_EQ(Json::parse(events[2])["error"]["type"], "unavailable_error");
   EXPECT_EQ(events[3], "[DONE]");
   EXPECT_EQ(ask(running.port(), "POST", "/v1/completions", R"({"prompt":"a"})").status, 503);
   // The other prompts of the call are given up with it.
@@ -294,7 +294,7 @@ TEST(Engine, RefusalsBecomeAnswers) {
   options.max_queue = 2;
   RunningServer running(test_options(), options);
   running.start();
-  const json error = post(running.port(), {{"prompt", "1 2 3 4 5 6 7 8 9"}}, 400)["error"];
+  const Json error = post(running.port(), {{"prompt", "1 2 3 4 5 6 7 8 9"}}, 400)["error"];
   EXPECT_EQ(error["code"], "context_length_exceeded");
   EXPECT_EQ(error["param"], "prompt");
   EXPECT_NE(error["message"].get<std::string>().find("9 tokens"), std::string::npos) << error;
@@ -309,7 +309,7 @@ TEST(Engine, RefusalsBecomeAnswers) {
   const Answer full = ask(running.port(), "POST", "/v1/completions", R"({"prompt":"a"})");
   EXPECT_EQ(full.status, 429);
   EXPECT_EQ(full.header("Retry-After"), "1");
-  EXPECT_EQ(json::parse(full.body)["error"]["type"], "rate_limit_error");
+  EXPECT_EQ(Json::parse(full.body)["error"]["type"], "rate_limit_error");
   running.engine.release();
   EXPECT_EQ(one.receive()->status, 200);
   EXPECT_EQ(two.receive()->status, 200);
@@ -367,7 +367,7 @@ TEST(Routes, EveryMethodOfEveryRoute) {
       if (!right) {
         EXPECT_EQ(answer.header("Allow"), method == "GET" ? "GET, HEAD" : method);
         if (std::string(tried) != "HEAD") {
-          EXPECT_EQ(json::parse(answer.body)["error"]["code"], "method_not_allowed");
+          EXPECT_EQ(Json::parse(answer.body)["error"]["code"], "method_not_allowed");
         }
       }
     }
@@ -376,7 +376,7 @@ TEST(Routes, EveryMethodOfEveryRoute) {
                            "/v1/../health", "/./health", "/page/app.js"}) {
     const Answer answer = ask(running.port(), "GET", path);
     EXPECT_EQ(answer.status, 404) << path;
-    EXPECT_EQ(json::parse(answer.body)["error"]["code"], "unknown_path");
+    EXPECT_EQ(Json::parse(answer.body)["error"]["code"], "unknown_path");
   }
   EXPECT_EQ(ask(running.port(), "GET", "/%68ealth?x=1").status, 200);
 }
@@ -384,15 +384,15 @@ TEST(Routes, EveryMethodOfEveryRoute) {
 TEST(Routes, ModelsAndTypes) {
   RunningServer running;
   running.start();
-  const json list = json::parse(ask(running.port(), "GET", "/v1/models").body);
+  const Json list = Json::parse(ask(running.port(), "GET", "/v1/models").body);
   EXPECT_EQ(list["object"], "list");
   EXPECT_EQ(list["data"][0]["id"], "fake-model");
   EXPECT_EQ(list["data"][0]["max_model_len"], 512);
-  EXPECT_EQ(json::parse(ask(running.port(), "GET", "/v1/models/fake-model").body), list["data"][0]);
+  EXPECT_EQ(Json::parse(ask(running.port(), "GET", "/v1/models/fake-model").body), list["data"][0]);
   for (const char* name : {"other", "fake-model/x", "../fake-model"}) {
     const Answer answer = ask(running.port(), "GET", std::string("/v1/models/") + name);
     EXPECT_EQ(answer.status, 404);
-    EXPECT_EQ(json::parse(answer.body)["error"]["code"], "model_not_found");
+    EXPECT_EQ(Json::parse(answer.body)["error"]["code"], "model_not_found");
   }
   EXPECT_EQ(post(running.port(), {{"prompt", "a"}, {"model", "gpt-4"}}, 404)["error"]["code"],
             "model_not_found");

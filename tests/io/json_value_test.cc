@@ -30,6 +30,14 @@ TEST(JsonValue, PrintsEveryKind) {
   EXPECT_EQ(JsonValue::object().dump(), "{}");
 }
 
+TEST(JsonValue, AppendsMembersInOrder) {
+  JsonValue out;
+  out.append("b", 1);
+  out.append("a", "x");
+  out["b"] = 2;
+  EXPECT_EQ(out.dump(), R"({"b":2,"a":"x"})");
+}
+
 TEST(JsonValue, BracesMakeObjectsOfPairsThatBeginWithAString) {
   const JsonValue object = {{"z", 1}, {"a", {{"deep", nullptr}}}};
   EXPECT_EQ(object.dump(), R"({"z":1,"a":{"deep":null}})");

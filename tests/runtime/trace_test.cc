@@ -3,23 +3,22 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "io/files.h"
 #include "plan/programs.h"
+#include "support/json.h"
 
 namespace hoist::testing {
 namespace {
 
-using nlohmann::json;
+using support::Json;
 
 std::string temporary(const std::string& name) {
   return (std::filesystem::path(::testing::TempDir()) / (name + std::to_string(::getpid()))).string();
 }
 
-json read_and_remove(const std::string& path) {
-  std::ifstream in(path);
-  json parsed = json::parse(in);
+Json read_and_remove(const std::string& path) {
+  Json parsed = Json::parse(io::read_file(path, 1 << 26));
   std::filesystem::remove(path);
   return parsed;
 }
@@ -34,7 +33,7 @@ TEST(Trace, OneEventPerInstructionInOrder) {
   run_plan(plan, draw_inputs(graph, 1), draw_states(graph, 2), options);
   const std::string path = temporary("trace");
   trace.write(path, 3);
-  const json parsed = read_and_remove(path);
+  const Json parsed = read_and_remove(path);
 
   // What each event should say: the unrolled plan, with the scope of the first iteration.
   struct Want {
@@ -59,10 +58,11 @@ TEST(Trace, OneEventPerInstructionInOrder) {
   std::map<int, std::string> rows;
   size_t event = 0;
   double last = -1;
-  for (const json& e : parsed.at("traceEvents")) {
+  for (const Json& e : parsed.at("traceEvents")) {
     EXPECT_EQ(e.at("pid"), 3);
     if (e.at("ph") == "M") {
-      if (e.at("name") == "thread_name") rows[e.at("tid")] = e.at("args").at("name");
+      if (e.at("name") == "thread_name")
+        rows[e.at("tid").get<int>()] = e.at("args").at("name").get<std::string>();
       continue;
     }
     ASSERT_EQ(e.at("ph"), "X");
@@ -70,10 +70,10 @@ TEST(Trace, OneEventPerInstructionInOrder) {
     const Want& want = wanted[event++];
     EXPECT_EQ(e.at("name"), want.op);
     EXPECT_EQ(e.at("args").at("iteration"), want.iteration);
-    EXPECT_EQ(rows.at(e.at("tid")), want.op + (want.scope.empty() ? "" : " @" + want.scope));
+    EXPECT_EQ(rows.at(e.at("tid").get<int>()), want.op + (want.scope.empty() ? "" : " @" + want.scope));
     EXPECT_GE(e.at("dur").get<double>(), 0);
     EXPECT_GE(e.at("ts").get<double>(), last);
-    last = e.at("ts");
+    last = e.at("ts").get<double>();
   }
   EXPECT_EQ(event, wanted.size());
 }
@@ -89,7 +89,7 @@ TEST(Trace, QuotesWhatItIsGiven) {
   trace.add("a\"b\\c\n", "v", "s\"", 2, trace.now());
   const std::string path = temporary("quotes");
   trace.write(path);
-  const json parsed = read_and_remove(path);
+  const Json parsed = read_and_remove(path);
   EXPECT_EQ(parsed.at("traceEvents").at(1).at("name"), "a\"b\\c ");
 }
 

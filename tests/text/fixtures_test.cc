@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "support/json.h"
 #include "test_util.h"
 
 namespace hoist::text {
 namespace {
+
+using support::Json;
 
 uint32_t hash32(std::string_view bytes) {
   uint64_t hash = 0xCBF29CE484222325ull;
@@ -36,7 +38,7 @@ TEST_P(Fixtures, IdsAndTextAgreeWithTheReference) {
   int count = 0, wrong = 0;
   while (std::getline(strings, line) && std::getline(expected, row)) {
     ++count;
-    const std::string text = nlohmann::json::parse(line);
+    const std::string text = Json::parse(line).get<std::string>();
     std::vector<int32_t> ids = tokenizer->encode(text, true);
     const std::vector<int32_t> forward = ids;
     std::reverse(ids.begin(), ids.end());
@@ -45,7 +47,7 @@ TEST_P(Fixtures, IdsAndTextAgreeWithTheReference) {
                     hash32(tokenizer->decode(ids, true)));
     if (ours != row && ++wrong <= 5) {
       ADD_FAILURE() << line << "\n  expected " << row << "\n  found    " << ours << "\n  ids "
-                    << nlohmann::json(forward);
+                    << Json(forward);
     }
   }
   EXPECT_EQ(wrong, 0);
@@ -56,12 +58,12 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Fixtures, testing::ValuesIn(fixture_kinds()),
                          [](const auto& info) { return info.param; });
 
 TEST(Stories, PromptIdsAndTextAreTheGoldenOnes) {
-  const std::string folder = std::string(HOIST_SOURCE_DIR) + "/../shared/models/stories260K";
+  const std::string folder = HOIST_SOURCE_DIR "/../shared/models/stories260K";
   const std::string golden = read_file(folder + "/golden.json");
   if (golden.empty()) GTEST_SKIP() << "needs ../shared/models/stories260K";
   const auto tokenizer = Tokenizer::load(folder);
   EXPECT_EQ(tokenizer->vocab_size(), 512);
-  const auto cases = nlohmann::json::parse(golden)["cases"];
+  const auto cases = Json::parse(golden)["cases"];
   ASSERT_FALSE(cases.empty());
   for (const auto& item : cases) {
     auto prompt_ids = item["prompt_ids"].get<std::vector<int32_t>>();

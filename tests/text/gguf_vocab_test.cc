@@ -4,13 +4,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
+#include "support/json.h"
 #include "test_util.h"
 
 namespace hoist::text {
 namespace {
+
+using support::Json;
 
 uint32_t hash32(std::string_view bytes) {
   uint64_t hash = 0xCBF29CE484222325ull;
@@ -21,13 +22,13 @@ uint32_t hash32(std::string_view bytes) {
 std::vector<std::string> strings() {
   std::vector<std::string> out;
   std::istringstream in(read_file(fixture_path("strings.jsonl")));
-  for (std::string line; std::getline(in, line);) out.push_back(nlohmann::json::parse(line));
+  for (std::string line; std::getline(in, line);) out.push_back(Json::parse(line).get<std::string>());
   return out;
 }
 
 GgufVocab sentencepiece_vocab() {
-  const auto file = nlohmann::json::parse(
-      read_file(std::string(HOIST_SOURCE_DIR) + "/tests/fixtures/gguf/sentencepiece.json"));
+  const auto file =
+      Json::parse(read_file(std::string(HOIST_SOURCE_DIR) + "/tests/fixtures/gguf/sentencepiece.json"));
   GgufVocab v;
   v.model = "llama";
   v.tokens = file["tokens"].get<std::vector<std::string>>();
@@ -46,8 +47,7 @@ void expect_same(const Tokenizer& ours, const GgufVocab& vocab, const std::vecto
     for (bool special : {false, true}) {
       const std::vector<int32_t> ids = ours.encode(text, special);
       if (back->encode(text, special) != ids && ++wrong < 4)
-        ADD_FAILURE() << text << "\n " << nlohmann::json(ids) << "\n "
-                      << nlohmann::json(back->encode(text, special));
+        ADD_FAILURE() << text << "\n " << Json(ids) << "\n " << Json(back->encode(text, special));
       if (back->decode(ids, special) != ours.decode(ids, special) && ++wrong < 4)
         ADD_FAILURE() << "decode " << text;
     }
@@ -122,8 +122,7 @@ TEST(GgufVocab, SentencePieceIdsAndTextAreTheLibrarys) {
         bytes += static_cast<char>(static_cast<uint32_t>(id) >> shift);
     const std::string ours = fmt::format("{:08x} {:08x}", hash32(bytes), hash32(tokenizer->decode(ids)));
     if (ours != row && ++wrong <= 5)
-      ADD_FAILURE() << nlohmann::json(text) << "\n expected " << row << "\n found " << ours << "\n "
-                    << nlohmann::json(ids);
+      ADD_FAILURE() << Json(text) << "\n expected " << row << "\n found " << ours << "\n " << Json(ids);
   }
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(count, 1800);

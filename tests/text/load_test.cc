@@ -1,15 +1,14 @@
 // Files that must be refused, one defect each, by a message that leads with the file and the field.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
+#include "support/json.h"
 #include "test_util.h"
 
 namespace hoist::text {
 namespace {
 
-using Json = nlohmann::json;
+using support::Json;
 
 Json added(int id, const std::string& content) {
   return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},

@@ -20,7 +20,7 @@ inline const std::vector<std::string>& fixture_kinds() {
 }
 
 inline std::string fixture_path(const std::string& name) {
-  return std::string(HOIST_SOURCE_DIR) + "/tests/fixtures/tokenizers/" + name;
+  return HOIST_SOURCE_DIR "/tests/fixtures/tokenizers/" + name;
 }
 
 inline std::string read_file(const std::string& path) {

@@ -4,10 +4,12 @@
 // it.
 #include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "support/json.h"
 #include "text/tokenizer.h"
+
+using hoist::support::Json;
 
 int main(int argc, char** argv) {
   if (argc < 2) {
@@ -23,8 +25,8 @@ int main(int argc, char** argv) {
     const auto tokenizer = hoist::text::Tokenizer::load(argv[1]);
     std::ios::sync_with_stdio(false);
     for (std::string line; std::getline(std::cin, line);) {
-      const auto ids = tokenizer->encode(nlohmann::json::parse(line).get<std::string>(), special);
-      nlohmann::json out = ids;
+      const auto ids = tokenizer->encode(Json::parse(line).get<std::string>(), special);
+      Json out = ids;
       if (decode) out = {{"ids", ids}, {"text", tokenizer->decode(ids, false)}};
       std::cout << out.dump() << '\n';
     }

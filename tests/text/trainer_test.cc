@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "support/json.h"
 #include "test_util.h"
 #include "text/bpe_trainer.h"
 #include "text/byte_alphabet.h"
@@ -80,7 +80,7 @@ TEST(BpeTrainer, LearnsTheMergesOfANaiveTrainer) {
     BpeTrainerOptions options;
     options.vocab_size = 310;
     options.special_tokens = {};
-    const auto file = nlohmann::json::parse(train_bpe({&document, 1}, options));
+    const auto file = support::Json::parse(train_bpe({&document, 1}, options));
     ASSERT_EQ(file["model"]["merges"].get<Merges>(), naive_merges(document, 310)) << document;
   }
 }
@@ -114,7 +114,7 @@ TEST(BpeTrainer, TextNeverBecomesASpecialToken) {
   options.vocab_size = 280;
   options.special_tokens = {"the", "<|end|>"};
   const auto tokenizer = Tokenizer::from_json(train_bpe({&document, 1}, options));
-  const auto file = nlohmann::json::parse(tokenizer->json());
+  const auto file = support::Json::parse(tokenizer->json());
   ASSERT_FALSE(file["model"]["merges"].empty());
   for (const auto& merge : file["model"]["merges"]) {
     EXPECT_NE(merge[0].get<std::string>() + merge[1].get<std::string>(), "the");

@@ -293,7 +293,7 @@ struct Unit {
     const float scale = static_cast<float>(c.a.scale);
     const F shift = set(s.lse[r]), level = set(s.level[r]), k = set(scale), k2 = set(scale * kLog2E);
     const bool all = from == 0 && to == kKeyBlock && !see.masked();
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int j = 0; j < kKeyBlock / W; ++j) {
       F x = vexp2(fma(load(s.s + i * kKeyBlock + j * W), k2, -shift));
       F g = x * (load(s.dp + i * kKeyBlock + j * W) - level) * k;
@@ -314,7 +314,7 @@ struct Unit {
       for (int i = 0; i < n; ++i) {
         F p[kVectors], ds[kVectors];
         probability(r + i, i, from[i], to[i], p, ds);
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
         for (int j = 0; j < kVectors; ++j) {
           store(s.p + (r + i) * kKeyBlock + j * W, p[j]);
           store(s.ds + (r + i) * kKeyBlock + j * W, ds[j]);
@@ -334,7 +334,7 @@ struct Unit {
         else
           for (int j = 0; j < kVectors; ++j) p[1][j] = ds[1][j] = set(0);
         const int at = (r + i) / 2 * kKeyBlock;
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled(4)
         for (int j = 0; j < kVectors; ++j) {
           const __m512i x = (__m512i)_mm512_cvtne2ps_pbh(p[1][j], p[0][j]);
           const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(ds[1][j], ds[0][j]);
@@ -342,7 +342,7 @@ struct Unit {
           _mm512_storeu_si512(s.ds + at + j * W, _mm512_permutexvar_epi16(weave, y));
         }
         for (int k = 0; k < 2 && i + k < n; ++k)
-#pragma GCC unroll 2
+#pragma GCC unroll unrolled(2)
           for (int j = 0; j < kVectors; j += 2)
             _mm512_storeu_si512(s.ds_keys + (i + k) * kKeyBlock + j * W / 2,
                                 (__m512i)_mm512_cvtne2ps_pbh(ds[k][j + 1], ds[k][j]));

@@ -20,11 +20,11 @@ void tile(const PanelTile& t) {
   float* const out = t.out;
   const int64_t out_step = t.out_step, half = t.half ? t.half : W;
   if (t.add) {
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int r = 0; r < R; ++r)
       acc[r][0] = load(out + r * out_step), acc[r][1] = load(out + r * out_step + half);
   } else {
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = set(0);
   }
   const float *panel = t.panel, *x = t.x, *next = t.next ? t.next : t.x;
@@ -35,7 +35,7 @@ void tile(const PanelTile& t) {
     for (int64_t j = 0; j < taps; ++j, panel += 2 * W) {
       const float *p = x + tap[j], *q = p + second;
       const F b0 = load(panel), b1 = load(panel + W);
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
       for (int r = 0; r < R; ++r) {
         const F a = set(r < kRun ? p[r * kStep] : q[(r - kRun) * kStep]);
         acc[r][0] = fma(a, b0, acc[r][0]);
@@ -43,7 +43,7 @@ void tile(const PanelTile& t) {
       }
     }
   }
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
   for (int r = 0; r < R; ++r)
     store(out + r * out_step, acc[r][0]), store(out + r * out_step + half, acc[r][1]);
 }

@@ -8,6 +8,7 @@
 // - fma(a, b, c): a * b + c, fused on avx2 and avx512, two roundings on portable.
 // - sum, maximum: of all lanes, always in the same tree.
 // - transpose: W vectors of W 32-bit lanes.
+// - unrolled(n): how often a loop of n steps over registers is unrolled (`#pragma GCC unroll unrolled(8)`).
 //
 // A 16-bit store rounds to nearest even, exactly as base/dtype.h does. Wide instructions are enabled per
 // function by target pragmas, never per file: an inline function of another header must not be compiled for a

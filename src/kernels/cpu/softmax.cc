@@ -34,7 +34,7 @@ float row_max(const T* x, int64_t n) {
   F m[4] = {set(-kInf), set(-kInf), set(-kInf), set(-kInf)};
   int64_t i = 0;
   for (; i + 4 * W <= n; i += 4 * W)
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled(4)
     for (int j = 0; j < 4; ++j) m[j] = vmax(load(x + i + j * W), m[j]);
   for (; i + W <= n; i += W) m[0] = vmax(load(x + i), m[0]);
   float top = maximum(vmax(vmax(m[0], m[1]), vmax(m[2], m[3])));
@@ -73,13 +73,13 @@ Exponentials row_exponentials(const T* x, int64_t n) {
   int64_t i = 0;
   for (; i + kGroup * W <= n; i += kGroup * W) {
     F v[kGroup], m[4];
-#pragma GCC unroll 8
+#pragma GCC unroll unrolled(8)
     for (int j = 0; j < kGroup; ++j) v[j] = load(x + i + j * W);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled(4)
     for (int j = 0; j < 4; ++j) m[j] = vmax(v[j], v[j + 4]);
     const float group = maximum(vmax(vmax(m[0], m[1]), vmax(m[2], m[3])));
     if (group > top) raise(group);
-#pragma GCC unroll 8
+#pragma GCC unroll unrolled(8)
     for (int j = 0; j < kGroup; ++j) total[j & 3] += vexp_normal(v[j] - shift);
   }
   for (; i < n; i += W) {

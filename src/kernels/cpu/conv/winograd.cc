@@ -179,10 +179,10 @@ void transform_input(const Winograd& g, const float* x, int64_t strip, int64_t b
   }
   for (int64_t c = 0; c < width; ++c) {
     F d[N], t[N];
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
     for (int a = 0; a < N; ++a) d[a] = load(rows + (a * width + c) * W);
     input_line<M>(d, t);
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
     for (int a = 0; a < N; ++a) store(rows + (a * width + c) * W, t[a]);
   }
   const int64_t step = padded_in(g) * tiles;  // from one of the n^2 numbers to the next
@@ -190,10 +190,10 @@ void transform_input(const Winograd& g, const float* x, int64_t strip, int64_t b
     float* to = v + (block * tiles + at + j) * W;
     for (int a = 0; a < N; ++a) {
       F d[N], t[N];
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
       for (int b = 0; b < N; ++b) d[b] = load(rows + (a * width + j * M + b) * W);
       input_line<M>(d, t);
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
       for (int b = 0; b < N; ++b) store(to + (a * N + b) * step, t[b]);
     }
   }
@@ -236,20 +236,20 @@ void transform_output(const Winograd& g, const float* m, int64_t tiles, int64_t 
     for (int64_t j = 0; j < g.tiles_w; ++j) {
       const float* from = m + (at + j) * kPanel + first - panel * kPanel;
       F half[M][N];
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
       for (int b = 0; b < N; ++b) {
         F d[N], t[M];
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
         for (int a = 0; a < N; ++a) d[a] = load(from + (a * N + b) * tiles * kPanel);
         output_line<M>(d, t);
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
         for (int a = 0; a < M; ++a) half[a][b] = t[a];
       }
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
       for (int a = 0; a < M; ++a) {
         F t[M];
         output_line<M>(half[a], t);
-#pragma GCC unroll 6
+#pragma GCC unroll unrolled(6)
         for (int b = 0; b < M; ++b) store(rows + (a * width + j * M + b) * W, t[b]);
       }
     }

@@ -41,7 +41,8 @@ void choose(const Gemm& original, std::byte* workspace, ThreadPool& pool, const 
           : schedule.side == GemmSchedule::Side::kSwapped;
   if (swap) flip(g);
   const bool direct = g.k.contiguous(AxisGroup::kB) || (g.n.contiguous(AxisGroup::kB) && g.k.count <= 1);
-  const bool few = direct && g.m.total() <= std::min<int64_t>(kFewRows, schedule.few_rows);
+  const bool few =
+      direct && reads_as_it_lies(g.b_type) && g.m.total() <= std::min<int64_t>(kFewRows, schedule.few_rows);
   if (dot) return paths.bf16(g, few, workspace, pool);
   (few ? paths.few_rows : paths.f32)(g, workspace, pool);
 }

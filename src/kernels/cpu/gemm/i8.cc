@@ -42,27 +42,27 @@ void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int
   using B = Bytes<255>;
   const int32_t* a = reinterpret_cast<const int32_t*>(sliver) + first;
   I acc[R][P * kV];
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int v = 0; v < P * kV; ++v) acc[r][v] = seti(0);
   const std::byte* w = panel + 64;
 #pragma GCC unroll 1
   for (int64_t j = 0; j < k; j += 4, a += kSliverRows, w += 64) {
     B b[P * kV];
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int v = 0; v < P * kV; ++v)
       b[v] = B(loadi(reinterpret_cast<const int32_t*>(w + v / kV * panel_size) + v % kV * W));
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
       for (int v = 0; v < P * kV; ++v) acc[r][v] = b[v].dot(seti(a[r]), acc[r][v]);
   }
   const int32_t* sums = reinterpret_cast<const int32_t*>(sliver) + k / 4 * kSliverRows + first;
   const float* scales = reinterpret_cast<const float*>(sums + kSliverRows);
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
+#pragma GCC unroll unrolled(16)
     for (int v = 0; v < P * kV; ++v) {
       F scale = load(reinterpret_cast<const float*>(panel + v / kV * panel_size) + v % kV * W);
       store(out[r] + v * W,

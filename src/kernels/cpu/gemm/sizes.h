@@ -103,4 +103,7 @@ inline void advance(Gemm& g, int64_t batch) {
 // Several batch entries of at most kFewRows rows each take turns here; everything else is a product.
 constexpr int64_t kFewRows = 4;
 
+// Types of b that few rows read as it lies; f16 is rare there, and packed like any other.
+inline bool reads_as_it_lies(DType b) { return b != DType::f16; }
+
 }  // namespace hoist::kernels::cpu
