@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   hoist::cli::add_tokenize(app);
   hoist::cli::add_bench(app);
   hoist::cli::add_tune(app);
+  hoist::cli::add_simulate(app);
   hoist::autotune::use_saved_schedules();
   try {
     app.parse(argc, argv);

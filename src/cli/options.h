@@ -36,5 +36,6 @@ void add_serve(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_tune(CLI::App& app);
+void add_simulate(CLI::App& app);
 
 }  // namespace hoist::cli
