@@ -184,6 +184,8 @@ void run_serve(const ServeFlags& f) {
   std::sort(rates.begin(), rates.end());
   rates.erase(std::unique(rates.begin(), rates.end()), rates.end());
 
+  std::vector<Request> trace;
+  if (!f.trace.empty()) trace = sim::load_trace(f.trace);
   sim::ServeReport report;
   const sched::Dataset* set = sched::find_dataset(f.dataset);
   report.slo.ttft = f.slo_ttft > 0 ? f.slo_ttft : set ? set->ttft : report.slo.ttft;
@@ -192,12 +194,9 @@ void run_serve(const ServeFlags& f) {
     std::printf("%-28s %7s %6s %9s %9s %9s %9s %9s %9s %9s %8s %9s %7s\n", "policy", "rate", "load", "mean s",
                 "p50", "p90", "p99", "ttft p99", "tpot p99", "in limits", "goodput", "preempted", "swaps");
   for (double rate : rates) {
-    std::vector<Request> trace;
     if (f.trace.empty()) {
       workload.rate = rate;
       trace = sched::generate(workload);
-    } else {
-      trace = sim::load_trace(f.trace);
     }
     for (const std::string& text : f.policies) {
       auto policy = sched::make_policy(sched::parse_policy(text, "--policy"), machine.cost);

@@ -4,6 +4,12 @@
 
 namespace hoist::sched {
 
+namespace {
+// Of the machine's time, what taking KV away for the sake of others may cost in bringing it back.
+constexpr double kEvictionShare = 0.1;
+constexpr double kMostCredit = 100;  // of the shortest iteration
+}  // namespace
+
 void BatchBuilder::begin(const State& state, Decision& decision) {
   state_ = &state;
   decision_ = &decision;
@@ -17,17 +23,22 @@ void BatchBuilder::begin(const State& state, Decision& decision) {
   leaving_ = state.leaving;
   host_free_ = state.host.free;
   decodes_ = prefill_ = 0;
-  listed_ = blocked_ = false;
+  listed_ = blocked_ = closed_ = false;
+  const double most = kMostCredit * state.cost.row_seconds(1);
+  credit_ = epoch_ == 1 ? most : std::min(most, credit_ + kEvictionShare * (state.now - last_now_));
+  last_now_ = state.now;
 }
 
 void BatchBuilder::evict(Slot slot) {
   const Sequence& v = state_->sequences[static_cast<size_t>(slot)];
   mark_[static_cast<size_t>(slot)] = 2 * epoch_ + 1;
   if (mode_ == KvMode::kRecompute || host_free_ < v.blocks) {
+    credit_ -= state_->cost.prompt_seconds(v.target(), 0, state_->limits.step_tokens);
     decision_->drop.push_back(slot);
     free_ += v.blocks;
     return;
   }
+  credit_ -= 2 * state_->swap_block_seconds * static_cast<double>(v.blocks);
   decision_->swap_out.push_back(slot);
   host_free_ -= v.blocks;
   if (mode_ == KvMode::kReactive) {
@@ -74,8 +85,19 @@ bool BatchBuilder::offer(Slot slot, Victims victims) {
   // A newcomer leaves a block to grow by to each who is in the step already, or would soon push itself out.
   const int64_t spare =
       s.place == KvPlace::kNone && !reserve_ ? static_cast<int64_t>(members_.size()) : int64_t{0};
-  if (need > 0 && (blocked_ || (free_ < need + spare && !make_room(need + spare, victims)))) {
-    blocked_ = true;
+  if (need > 0 && free_ < need + spare) {
+    // Those in the midst of their answers may always grow, or all might wait for one another. Who would come
+    // in may take from others while there is credit, else waits for what ends; so do those after it.
+    if (blocked_ || (closed_ && !resident)) return true;
+    if (!resident && credit_ <= 0) {
+      closed_ = true;
+      return true;
+    }
+    if (!make_room(need + spare, victims)) {
+      blocked_ = true;
+      return true;
+    }
+  } else if (need > 0 && (blocked_ || (closed_ && !resident))) {
     return true;
   }
   free_ -= need;

@@ -7,7 +7,9 @@
 // When blocks are short, those that were not offered yet, which come later in the order, lose theirs:
 // dropped, or swapped out with the step waiting (reactive), or swapped out beside it, the sequence then
 // having its turn once they are out (proactive). Who still finds no room closes the step to all later ones
-// that need blocks: nobody overtakes by being smaller.
+// that need blocks: nobody overtakes by being smaller. Bringing KV back costs time; for newcomers' sake at
+// most a tenth of the machine's time is spent so, after which they wait for what ends. Without that bound
+// preemption under a shortage of memory is slower than none.
 #pragma once
 
 #include <vector>
@@ -60,7 +62,8 @@ class BatchBuilder {
   std::vector<Slot> victims_;
   size_t next_victim_ = 0;
   int64_t free_ = 0, leaving_ = 0, host_free_ = 0, decodes_ = 0, prefill_ = 0;
-  bool listed_ = false, blocked_ = false;
+  double credit_ = 0, last_now_ = 0;  // seconds that evictions may yet cost
+  bool listed_ = false, blocked_ = false, closed_ = false;
 };
 
 }  // namespace hoist::sched

@@ -172,8 +172,8 @@ Arrivals parse_arrivals(std::string_view text, const std::string& source) {
 
 std::span<const Dataset> datasets() {
   static const std::array<Dataset, 3> sets = {{
-      {"conversation", "chat (ShareGPT): 755 tokens in, 200 out", log_normal(755.5, 1.0, 2048),
-       log_normal(200.3, 1.0, 2048), 0.25, 0.1},
+      {"conversation", "chat (ShareGPT): 755 tokens in, 200 out", log_normal(755.5, 0.8, 8192),
+       log_normal(200.3, 0.8, 2048), 0.25, 0.1},
       {"code", "completion of functions (HumanEval): 171 in, 98 out", log_normal(171.3, 0.5, 2048),
        log_normal(98.2, 0.7, 2048), 0.125, 0.2},
       {"summarization", "long documents (LongBench): 1738 in, 91 out", log_normal(1738.3, 0.5, 8192),
