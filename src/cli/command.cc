@@ -89,6 +89,7 @@ template Option Command::add_option(const std::string&, std::optional<double>&, 
 template Option Command::add_option(const std::string&, std::optional<int64_t>&, const std::string&);
 template Option Command::add_option(const std::string&, std::optional<uint64_t>&, const std::string&);
 template Option Command::add_option(const std::string&, std::vector<std::string>&, const std::string&);
+template Option Command::add_option(const std::string&, std::vector<double>&, const std::string&);
 template Option Command::add_option(const std::string&, std::vector<int32_t>&, const std::string&);
 
 Program::Program(const std::string& name, const std::string& description, const std::string& version)

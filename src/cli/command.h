@@ -43,7 +43,7 @@ class Command {
   void footer(const std::string& text);
   void callback(std::function<void()> run);  // does the work; throws Error
 
-  // T: std::string, int, int64_t, double, std::optional of a number, std::vector<std::string> or of int32_t.
+  // T: std::string, int, int64_t, double, std::optional of a number, std::vector<std::string> or of numbers.
   // `name` is "model" for what is named by its position, "-n,--max-tokens" for a flag. `set` holds the
   // default, and the help text shows it; add_option shows none.
   template <class T>

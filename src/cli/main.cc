@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   hoist::cli::add_tokenize(root);
   hoist::cli::add_bench(root);
   hoist::cli::add_tune(root);
+  hoist::cli::add_simulate(root);
   hoist::autotune::use_saved_schedules();
   try {
     return program.run(argc, argv);

@@ -24,5 +24,6 @@ void add_serve(Command root);
 void add_quantize(Command root);
 void add_bench(Command root);
 void add_tune(Command root);
+void add_simulate(Command root);
 
 }  // namespace hoist::cli

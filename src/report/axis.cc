@@ -118,4 +118,9 @@ Axis step_axis(double first, double last) {
   return {first, last, false, linear_ticks(first, last, 6, 1)};
 }
 
+Axis range_axis(double first, double last) {
+  widen(first, last);
+  return {first, last, false, linear_ticks(first, last, 6)};
+}
+
 }  // namespace hoist::report

@@ -25,5 +25,7 @@ Axis linear_axis(double low, double high, bool from_zero);
 Axis logarithmic_axis(double low, double high);
 // Counts of steps, without air: the curves reach both ends.
 Axis step_axis(double first, double last);
+// The same for any numbers.
+Axis range_axis(double first, double last);
 
 }  // namespace hoist::report

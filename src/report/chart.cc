@@ -118,18 +118,22 @@ std::string counts(const std::vector<double>& list) {
   return json + "]";
 }
 
-std::string data(const std::vector<Series>& all, const Axis& x, const Axis& linear, const Axis* log) {
+std::string data(const std::vector<Series>& all, bool whole_x, const Axis& x, const Axis& linear,
+                 const Axis* log) {
   std::string json =
       fmt::format("{{\"x\":[{},{}],\"linear\":[{},{}],", x.low, x.high, linear.low, linear.high);
   if (log) json += fmt::format("\"log\":[{},{}],", log->low, log->high);
   json += "\"series\":[";
   for (size_t i = 0; i < all.size(); ++i)
-    json += fmt::format("{}{{\"x\":{},\"y\":{}}}", i ? "," : "", counts(all[i].x), numbers(all[i].y));
+    json += fmt::format("{}{{\"x\":{},\"y\":{}}}", i ? "," : "",
+                        whole_x ? counts(all[i].x) : numbers(all[i].x), numbers(all[i].y));
   return json + "]}";
 }
 
 std::string summary(const Chart& chart, const std::vector<Series>& all) {
-  std::string text = chart.title + " by step.";
+  std::string name = chart.x_name;
+  if (name[0] >= 'A' && name[0] <= 'Z') name[0] = static_cast<char>(name[0] - 'A' + 'a');
+  std::string text = chart.title + " by " + name + ".";
   for (const Series& s : all) {
     Extent extent;
     for (double v : s.y)
@@ -155,14 +159,15 @@ std::string render_chart(const Chart& chart) {
     all.push_back(std::move(s));
   }
   if (all.empty()) return "";
-  const Axis x = step_axis(steps.low == 1 && steps.high > 1 ? 0 : steps.low, steps.high);
+  const Axis x = chart.whole_x ? step_axis(steps.low == 1 && steps.high > 1 ? 0 : steps.low, steps.high)
+                               : range_axis(steps.low, steps.high);
   const Axis linear = linear_axis(values.low, values.high, chart.from_zero);
   const bool has_log = chart.offers_log && values.low > 0;
   const Axis log = has_log ? logarithmic_axis(values.low, values.high) : Axis();
   const bool start_log = has_log && values.high / values.low >= kLogByDefault;
 
-  std::string html = fmt::format("<figure class=\"chart\" id=\"{}\" data-scale=\"{}\">\n", chart.id,
-                                 start_log ? "log" : "linear");
+  std::string html = fmt::format("<figure class=\"chart\" id=\"{}\" data-scale=\"{}\" data-x=\"{}\">\n",
+                                 chart.id, start_log ? "log" : "linear", escape(chart.x_name));
   html += fmt::format("<figcaption><h2>{}</h2>", escape(chart.title));
   if (has_log)
     html += fmt::format(
@@ -174,9 +179,10 @@ std::string render_chart(const Chart& chart) {
   if (has_log) html += drawing(all, x, log, "log");
   html += "</div>" + y_labels(linear, "linear");
   if (has_log) html += y_labels(log, "log");
-  html += x_labels(x) + "</div>\n<p class=\"steps\"><span class=\"at\"></span><span>Step</span></p>\n";
-  html +=
-      "<script type=\"application/json\">" + data(all, x, linear, has_log ? &log : nullptr) + "</script>\n";
+  html += x_labels(x) + "</div>\n<p class=\"steps\"><span class=\"at\"></span><span>" + escape(chart.x_name) +
+          "</span></p>\n";
+  html += "<script type=\"application/json\">" +
+          data(all, chart.whole_x, x, linear, has_log ? &log : nullptr) + "</script>\n";
   return html + "</figure>\n";
 }
 

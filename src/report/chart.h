@@ -19,6 +19,8 @@ struct Chart {
   std::vector<Series> series;  // the pointer follows the points of the first one
   bool from_zero = false;
   bool offers_log = false;  // a switch to a logarithmic axis, where all values are positive
+  std::string x_name = "Step";
+  bool whole_x = true;  // counts, shown as such; else any numbers
 };
 
 // Empty when there is no value to draw. Series are thinned to kMaxPoints.

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/assets.h"
 #include "report/chart.h"
 #include "report/curve.h"
+#include "report/page.h"
 #include "report/text.h"
 #include "report/training_report.h"
 
@@ -192,23 +192,10 @@ std::string recipe(const TrainingReport& report) {
 
 std::string render(const TrainingReport& report) {
   const Smoothed smoothed = smoothed_loss(report);
-  const std::string title = escape(report.title);
-  std::string html = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  // Nothing is fetched and nothing is sent, whatever a name in the run may hold.
-  html +=
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n";
-  html += "<title>" + title + "</title>\n<style>\n";
-  html += assets::kReportCss;
-  html += "</style>\n</head>\n<body>\n<header class=\"top\"><h1>" + title + "</h1></header>\n<main>\n";
-  html += headline(report, smoothed) + skipped_steps(report) + charts(report, smoothed);
+  std::string body = headline(report, smoothed) + skipped_steps(report) + charts(report, smoothed);
   const std::string left = evaluations(report, smoothed), right = facts(report);
-  if (!left.empty() || !right.empty()) html += "<div class=\"pair\">\n" + left + right + "</div>\n";
-  html += recipe(report) + "</main>\n<script>\n";
-  html += assets::kReportJs;
-  return html + "</script>\n</body>\n</html>\n";
+  if (!left.empty() || !right.empty()) body += "<div class=\"pair\">\n" + left + right + "</div>\n";
+  return page(report.title, body + recipe(report));
 }
 
 }  // namespace hoist::report

@@ -37,6 +37,7 @@ class ReportChart {
     this.figure = figure;
     this.area = figure.querySelector(".area");
     this.at = figure.querySelector(".at");
+    this.xName = figure.dataset.x;
     this.outputs = [...figure.querySelectorAll("output")];
     this.lasts = this.outputs.map((output) => output.textContent);
     Object.assign(this, JSON.parse(figure.querySelector("script").textContent));
@@ -44,7 +45,7 @@ class ReportChart {
     this.cursor = this.add("cursor");
     this.marks = this.outputs.map((output) => this.add("mark " + output.parentElement.className));
     this.area.setAttribute("role", "slider");
-    this.area.setAttribute("aria-label", figure.querySelector("h2").textContent + " at step");
+    this.area.setAttribute("aria-label", figure.querySelector("h2").textContent + " at " + this.xName.toLowerCase());
     this.area.setAttribute("aria-valuemin", this.series[0].x[0]);
     this.area.setAttribute("aria-valuemax", this.series[0].x.at(-1));
     this.area.tabIndex = 0;
@@ -63,10 +64,10 @@ class ReportChart {
       this.area.addEventListener(event, (e) => {
         const box = this.area.getBoundingClientRect();
         const place = clamp((e.clientX - box.left) / box.width, 0, 1);
-        showAll(this.snap(this.x[0] + place * (this.x[1] - this.x[0])));
+        showAll(this.snap(this.x[0] + place * (this.x[1] - this.x[0])), this.xName);
       });
     this.area.addEventListener("pointerleave", () => { if (document.activeElement !== this.area) clearAll(); });
-    this.area.addEventListener("focus", () => { if (this.step === null) showAll(this.series[0].x.at(-1)); });
+    this.area.addEventListener("focus", () => { if (this.step === null) showAll(this.series[0].x.at(-1), this.xName); });
     this.area.addEventListener("blur", clearAll);
     this.area.addEventListener("keydown", (e) => this.key(e));
   }
@@ -91,7 +92,7 @@ class ReportChart {
     // A curve of thousands of points is crossed in about a hundred presses.
     const stride = Math.max(1, Math.abs(move) === 1 ? Math.round(last / 100) : Math.round(Math.abs(move)));
     const from = nearest(this.series[0], this.step ?? xs[last]);
-    showAll(xs[clamp(from + Math.sign(move) * stride, 0, last)]);
+    showAll(xs[clamp(from + Math.sign(move) * stride, 0, last)], this.xName);
   }
 
   place(v) {
@@ -116,7 +117,7 @@ class ReportChart {
       this.marks[i].style.top = 100 * this.place(y) + "%";
       said.push(this.names[i] + " " + text);
     });
-    const name = "Step " + step.toLocaleString("en-US");
+    const name = this.xName + " " + step.toLocaleString("en-US");
     this.at.textContent = name;
     this.area.setAttribute("aria-valuenow", step);
     this.area.setAttribute("aria-valuetext", name + ": " + said.join(", "));
@@ -134,6 +135,9 @@ class ReportChart {
 }
 
 let charts = [];
-function showAll(step) { for (const chart of charts) chart.show(chart.snap(step)); }
+// On all charts over the same x.
+function showAll(step, xName = charts[0].xName) {
+  for (const chart of charts) if (chart.xName === xName) chart.show(chart.snap(step));
+}
 function clearAll() { for (const chart of charts) chart.clear(); }
 charts = [...document.querySelectorAll("figure.chart")].map((figure) => new ReportChart(figure));
