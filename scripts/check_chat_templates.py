@@ -99,7 +99,7 @@ def main():
                 variables = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": True, **TOKENS, **more}
                 rows.append((name, f"{conversation}+{extra}" if extra else conversation, text, variables))
     lines = "".join(json.dumps({"template": text, "variables": variables, "now": NOW}) + "\n" for _, _, text, variables in rows)
-    answers = subprocess.run([args.program], input=lines, capture_output=True, text=True, check=True).stdout.splitlines()
+    answers = subprocess.run([args.program], input=lines, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
     bad, refused, seen = {}, 0, set()
     for (name, case, text, variables), answer in zip(rows, map(json.loads, answers), strict=True):
         expected = render(text, variables)

@@ -3,6 +3,7 @@
 For scripts/make_jinja_fixtures.py and scripts/check_chat_templates.py. Needs the package jinja2 (3.1).
 """
 
+import copy
 import datetime
 import json
 
@@ -49,8 +50,9 @@ ENVIRONMENT = environment()
 
 def render(template, variables):
     """{"text": ...} or {"error": message}; the message is empty unless the template raised it itself."""
+    # A copy of the variables: in jinja2 `some_list|indent` appends to the list.
     try:
-        return {"text": ENVIRONMENT.from_string(template).render(**variables)}
+        return {"text": ENVIRONMENT.from_string(template).render(**copy.deepcopy(variables))}
     except jinja2.exceptions.TemplateError as error:
         own = type(error) is jinja2.exceptions.TemplateError
         return {"error": str(error) if own else ""}

@@ -494,7 +494,7 @@ def generated(seed, count):
 def compare(program, seed, count):
     rows = [{"template": t, **render(t, VARIABLES)} for t in hand_written()] + list(generated(seed, count))
     lines = "".join(json.dumps({"template": r["template"], "variables": VARIABLES, "now": NOW}) + "\n" for r in rows)
-    answers = subprocess.run([program], input=lines, capture_output=True, text=True, check=True).stdout.splitlines()
+    answers = subprocess.run([program], input=lines, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
     bad = 0
     for row, answer in zip(rows, map(json.loads, answers), strict=True):
         same = row["text"] == answer.get("text") if "text" in row else "error" in answer and row["error"] in answer["error"]

@@ -1,5 +1,5 @@
 // What `object.name`, `object[key]` and `object[a:b:c]` give. As in the sandbox of Jinja, whatever is not
-// there is undefined, not an error; only what is undefined itself has neither attributes nor items.
+// there is undefined, not an error; but slices are Python's own.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -174,7 +174,8 @@ Value Machine::slice(const Value& object, const Value& start, const Value& stop,
   need_defined(object);
   const auto bound = [](const Value& v) { return v.is_none() || is_integer(v); };
   if (!is_indexable(object) || !bound(start) || !bound(stop) || !bound(step))
-    return undefined(fmt::format("{} has no such slice", object_name(object)));
+    fail(fmt::format("a {} cannot be sliced by {}, {}, {}", type_name(object), type_name(start),
+                     type_name(stop), type_name(step)));
   const int64_t by = step.is_none() ? 1 : step.as_int();
   if (by == 0) fail("a slice cannot have step 0");
   const auto size = static_cast<int64_t>(*length(object));

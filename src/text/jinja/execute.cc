@@ -283,7 +283,9 @@ void Machine::exec_filter_block(const Stmt& s) {
     value = capture.value();
   }
   block_text_ = value;
-  write_value(eval(*s.expr));
+  value = eval(*s.expr);
+  if (!value.is_string()) fail(fmt::format("filter: found a {}, expected a str", type_name(value)));
+  write(value.as_string());
 }
 
 void Machine::exec_call_block(const Stmt& s) {

@@ -245,8 +245,11 @@ Value trim(Machine& m, const Value& input, const Args& args) {
 
 Value truncate(Machine& m, const Value& input, const Args& args) {
   const Bound b(m, "truncate", args, {"length", "killwords", "end", "leeway"});
-  const std::string& text = m.need_string(input, "truncate");
   const int64_t length = b.number(0, 255);
+  if (const auto items = m.length(input);
+      !input.is_string() && items && static_cast<int64_t>(*items) <= length)
+    return input;
+  const std::string& text = m.need_string(input, "truncate");
   const std::string end = b[2] ? b.string(2) : "...";
   const int64_t leeway = b[3] && !b[3]->is_none() ? b.number(3, 5) : 5;
   const auto end_size = static_cast<int64_t>(count_chars(end)),

@@ -243,6 +243,7 @@ class Lexer {
   }
 
   void number() {
+    const size_t start = at_;
     std::string out;
     if (text_[at_] == '0' && at_ + 1 < text_.size()) {
       const char kind = static_cast<char>(text_[at_ + 1] | 0x20);
@@ -255,6 +256,8 @@ class Lexer {
       }
     }
     digits(out, 10);
+    // In `x.0.1` the numbers are two keys.
+    if (start > 0 && text_[start - 1] == '.') return integer(out, 10);
     bool real = false;
     if (at_ + 1 < text_.size() && text_[at_] == '.' && is_digit(text_[at_ + 1])) {
       real = true;

@@ -465,11 +465,10 @@ Expr* Parser::subscript(Expr* object) {
   }
   next();
   if (slice) return finish(slice);
-  if (keys.empty()) fail("found '[]', expected a key");
   Expr* expr = make(ExprKind::kSubscript, line);
   expr->a = object;
-  expr->b = keys[0];
-  if (keys.size() > 1) {
+  expr->b = keys.empty() ? nullptr : keys[0];
+  if (keys.size() != 1) {
     expr->b = make(ExprKind::kTuple, line);
     expr->b->items = std::move(keys);
     finish(expr->b);

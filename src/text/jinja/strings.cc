@@ -181,7 +181,7 @@ std::vector<std::string_view> split(std::string_view text, std::optional<std::st
     text = strip_left(text);
     while (!text.empty()) {
       if (limit >= 0 && static_cast<int64_t>(parts.size()) >= limit) {
-        parts.push_back(strip_right(text));
+        parts.push_back(text);
         break;
       }
       size_t end = 0;
@@ -210,7 +210,7 @@ std::vector<std::string_view> split_right(std::string_view text, std::optional<s
     text = strip_right(text);
     while (!text.empty()) {
       if (static_cast<int64_t>(parts.size()) >= limit) {
-        parts.push_back(strip_left(text));
+        parts.push_back(text);
         break;
       }
       size_t start = text.size();

@@ -249,27 +249,35 @@ bool truthy(const Value& value) {
 
 namespace {
 
+// An element as the C++ type that its kind says it has.
+template <class T>
+T element_as(simdjson::dom::element element) {
+  T out{};
+  if (element.get(out) != simdjson::SUCCESS) return T{};
+  return out;
+}
+
 // Recursion is bounded by the parser's own cap on depth.
 Value convert(simdjson::dom::element element) {
   switch (element.type()) {
     case simdjson::dom::element_type::ARRAY: {
       Items items;
-      for (const auto item : element.get_array().value_unsafe()) items.push_back(convert(item));
+      for (const auto item : element_as<simdjson::dom::array>(element)) items.push_back(convert(item));
       return Value(Kind::kSequence, make_sequence(std::move(items), Flavor::kList));
     }
     case simdjson::dom::element_type::OBJECT: {
       Entries entries;
-      for (const auto field : element.get_object().value_unsafe())
+      for (const auto field : element_as<simdjson::dom::object>(element))
         entries.emplace_back(Value::string(field.key), convert(field.value));
       return Value(Kind::kDict, make_dict(std::move(entries)));
     }
-    case simdjson::dom::element_type::INT64: return Value::integer(element.get_int64().value_unsafe());
+    case simdjson::dom::element_type::INT64: return Value::integer(element_as<int64_t>(element));
     // Beyond 2^63 Python would go on with a wider integer; nothing a template does with a number needs it.
     case simdjson::dom::element_type::UINT64:
-      return Value::number(static_cast<double>(element.get_uint64().value_unsafe()));
-    case simdjson::dom::element_type::DOUBLE: return Value::number(element.get_double().value_unsafe());
-    case simdjson::dom::element_type::STRING: return Value::string(element.get_string().value_unsafe());
-    case simdjson::dom::element_type::BOOL: return Value::boolean(element.get_bool().value_unsafe());
+      return Value::number(static_cast<double>(element_as<uint64_t>(element)));
+    case simdjson::dom::element_type::DOUBLE: return Value::number(element_as<double>(element));
+    case simdjson::dom::element_type::STRING: return Value::string(element_as<std::string_view>(element));
+    case simdjson::dom::element_type::BOOL: return Value::boolean(element_as<bool>(element));
     case simdjson::dom::element_type::NULL_VALUE: return Value::none();
   }
   return Value();
