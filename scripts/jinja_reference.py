@@ -5,6 +5,7 @@ For scripts/make_jinja_fixtures.py and scripts/check_chat_templates.py. Needs th
 
 import copy
 import datetime
+import functools
 import json
 
 import jinja2
@@ -46,13 +47,14 @@ def environment():
 
 
 ENVIRONMENT = environment()
+PARSED = functools.lru_cache(16)(ENVIRONMENT.from_string)
 
 
 def render(template, variables):
     """{"text": ...} or {"error": message}; the message is empty unless the template raised it itself."""
     # A copy of the variables: in jinja2 `some_list|indent` appends to the list.
     try:
-        return {"text": ENVIRONMENT.from_string(template).render(**copy.deepcopy(variables))}
+        return {"text": PARSED(template).render(**copy.deepcopy(variables))}
     except jinja2.exceptions.TemplateError as error:
         own = type(error) is jinja2.exceptions.TemplateError
         return {"error": str(error) if own else ""}

@@ -161,7 +161,6 @@ Value first(Machine& m, const Value& input, const Args& args) {
 
 Value last(Machine& m, const Value& input, const Args& args) {
   const Bound b(m, "last", args, {});
-  m.need_defined(input);
   if (has_flavor(input, Flavor::kGenerator)) m.fail("last: found a generator, expected a list");
   const Value items = m.iterate(input);
   return items.items().empty() ? m.undefined("No last item, sequence was empty.") : items.items().back();
@@ -260,7 +259,6 @@ Value selectattr(Machine& m, const Value& v, const Args& args) { return chosen(m
 
 Value reverse(Machine& m, const Value& input, const Args& args) {
   const Bound b(m, "reverse", args, {});
-  m.need_defined(input);
   if (has_flavor(input, Flavor::kGenerator) == false && !input.is_string()) {
     Items items = m.iterate(input).items();
     std::reverse(items.begin(), items.end());
