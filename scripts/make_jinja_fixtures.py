@@ -476,12 +476,16 @@ class Generator:
 OUTSIDE = re.compile(r"0x[0-9a-f]{6}|<generator|<bound|<function|\d{19}|\bUndefined\b|<built-in|itertools|reversed object|Cycler|<Macro|Markup|<class")
 
 
+# jinja2 slices constants while it compiles, by other rules than when it renders.
+FOLDED = re.compile(r"\b(\d[\w.]*|true|false|none)\)*\[[^\]]*:")
+
+
 def generated(seed, count):
     generator = Generator(seed)
     i = 0
     while i < count:
         template = generator.template(i)
-        if len(template) > 600:
+        if len(template) > 600 or FOLDED.search(template):
             continue
         expected = render(template, VARIABLES)
         text = expected.get("text", "")

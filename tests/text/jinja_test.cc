@@ -109,7 +109,7 @@ TEST(Jinja, CapsHoldWhateverTheTemplateDoes) {
       {"{{ ('a' * 9999999).find('a' * 4999999 ~ 'b') }}", ErrorCode::kResourceExhausted},
       {"{{ ('a' * 9999999).strip('b' * 999999) }}", ErrorCode::kResourceExhausted},
       {"{{ ('a,' * 9999999).split(',') }}", ErrorCode::kResourceExhausted},
-      {"{{ ['a' * 9999999] * 99 | join }}", ErrorCode::kResourceExhausted},
+      {"{{ (['a' * 9999999] * 99) | join }}", ErrorCode::kResourceExhausted},
       {"{{ 'a'.center(99999999999) }}", ErrorCode::kResourceExhausted},
       {"{{ '%99999999d' % 1 }}", ErrorCode::kInvalidArgument},
       {"{{ '{:>99999999}'.format(1) }}", ErrorCode::kInvalidArgument},

@@ -251,7 +251,9 @@ bool Machine::contains(const Value& container, const Value& item) {
       return text.find(part) != std::string::npos;
     }
     case Kind::kDict:
-      if (item.is_undefined()) return false;
+      // Python could hash these; none of our dicts has one as a key.
+      if (item.is_undefined() || item.kind() == Kind::kObject || has_flavor(item, Flavor::kRange))
+        return false;
       if (!is_hashable(item)) fail(fmt::format("a {} cannot be a key", type_name(item)));
       return container.find(item) != nullptr;
     case Kind::kSequence: {
