@@ -48,6 +48,10 @@ def check_completion(client, model):
     return answer
 
 
+def counts(usage):
+    return usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+
+
 def check_stream(client, model, whole):
     chunks = list(client.completions.create(model=model, prompt=PROMPT, max_tokens=24, temperature=0, seed=1, stream=True,
                                             stream_options={"include_usage": True}))
@@ -56,7 +60,8 @@ def check_stream(client, model, whole):
     assert text == whole.choices[0].text, (text, whole.choices[0].text)
     reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
     assert reasons[-1] == whole.choices[0].finish_reason and set(reasons[:-1]) <= {None}, reasons
-    assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage, chunks[-1]
+    # The counts are equal; how much of the prompt was found in the cache is not: this prompt has been here before.
+    assert chunks[-1].choices == [] and counts(chunks[-1].usage) == counts(whole.usage), chunks[-1]
     assert len(chunks) > 3
 
 
