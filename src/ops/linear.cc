@@ -42,7 +42,8 @@ void infer(const OpView& view, std::vector<Type>& results) {
     expect_dense_float(view, at.bias);
     const Type& bias = view.operands[static_cast<size_t>(at.bias)];
     ir::expect(view, bias.dims == free, "expected a bias with w's free axes");
-    ir::expect(view, (bias.dtype == DType::f64) == (y.dtype == DType::f64), "f64 does not mix with other types");
+    ir::expect(view, (bias.dtype == DType::f64) == (y.dtype == DType::f64),
+               "f64 does not mix with other types");
   }
   for (int8_t like : {at.gate, at.residual})
     if (like >= 0) expect_type(view, like, y.dtype, y.dims);

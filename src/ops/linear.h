@@ -1,11 +1,11 @@
-// linear: contract and what usually follows it in one op, so that results are finished while they are still in
-// registers or the first cache:
+// linear: contract and what usually follows it in one op, so that results are finished while they are still
+// in registers or the first cache:
 //
 //   y = activation(scale * contract(x, w) + bias);  y = gate_activation(gate) * y;  y = y + residual
 //
-// all in f32 (f64 for f64), rounded once to `to`. Axes: w's free ones end the result, in w's order, the bias has just
-// those, and nothing is a batch axis. passes/fuse makes it; a gated pair, swiglu(x Wg, x Wu), becomes
-// the product with Wu finished by the result of the one with Wg.
+// all in f32 (f64 for f64), rounded once to `to`. Axes: w's free ones end the result, in w's order, the bias
+// has just those, and nothing is a batch axis. passes/fuse makes it; a gated pair, swiglu(x Wg, x Wu),
+// becomes the product with Wu finished by the result of the one with Wg.
 #pragma once
 
 #include "ir/op.h"

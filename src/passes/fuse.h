@@ -8,7 +8,8 @@
 namespace hoist::passes {
 
 // mul(silu(g), u) -> swiglu(g, u);  affine(affine(x)) -> affine(x);  cast(cast(x)) through a wider type ->
-// cast(x);  a product, and the scale, bias, activation, gate and residual that follow it, -> linear (fuse_linear.h).
+// cast(x);  a product, and the scale, bias, activation, gate and residual that follow it, -> linear
+// (fuse_linear.h).
 ir::Graph fuse(const ir::Graph& graph, const KernelOracle& oracle);
 
 }  // namespace hoist::passes

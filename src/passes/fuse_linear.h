@@ -1,4 +1,5 @@
-// Finding products whose result goes straight into a scale, bias, activation, gate or residual (ops/linear.h).
+// Finding products whose result goes straight into a scale, bias, activation, gate or residual
+// (ops/linear.h).
 #pragma once
 
 #include <optional>
@@ -14,7 +15,9 @@ struct LinearMatch {
   ops::LinearAttrs attrs;
 };
 
-// The linear that makes `node`'s result, if node finishes a product that nothing else uses. `uses`: of every value.
-std::optional<LinearMatch> match_linear(const ir::Graph& graph, std::span<const int> uses, const ir::Node& node);
+// The linear that makes `node`'s result, if node finishes a product that nothing else uses. `uses`: of every
+// value.
+std::optional<LinearMatch> match_linear(const ir::Graph& graph, std::span<const int> uses,
+                                        const ir::Node& node);
 
 }  // namespace hoist::passes

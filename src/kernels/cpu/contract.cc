@@ -201,9 +201,11 @@ bool supports_these_panels(const ir::OpView& v) {
 void add_contract(KernelList& list) {
   static const Kernel kernels[] = {
       {"contract", HOIST_ISA_NAME, contract_supports,
-       [](const KernelArgs& args) noexcept { run_dense(args, nullptr); }, contract_prepare, contract_workspace},
+       [](const KernelArgs& args) noexcept { run_dense(args, nullptr); }, contract_prepare,
+       contract_workspace},
       {"contract", HOIST_ISA_NAME, supports_these_panels,
-       [](const KernelArgs& args) noexcept { run_panels(args, nullptr); }, contract_prepare, contract_workspace},
+       [](const KernelArgs& args) noexcept { run_panels(args, nullptr); }, contract_prepare,
+       contract_workspace},
       {"linear", HOIST_ISA_NAME, linear_supports,
        [](const KernelArgs& args) noexcept {
          const Epilogue e = linear_epilogue(args);

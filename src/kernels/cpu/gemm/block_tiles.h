@@ -10,7 +10,8 @@ namespace hoist::kernels::cpu {
 
 constexpr int64_t kSumsOver = 16;  // k of a row that are summed together
 
-// One sliver of quantized rows, each part [..][rows]: words of four k; sums over every kSumsOver k; scales of groups.
+// One sliver of quantized rows, each part [..][rows]: words of four k; sums over every kSumsOver k; scales of
+// groups.
 struct BlockSliver {
   int32_t* words;
   int32_t* sums;

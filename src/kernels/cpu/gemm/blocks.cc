@@ -14,7 +14,7 @@
 namespace hoist::kernels::cpu {
 namespace {
 
-constexpr int64_t kRows = 8;       // rows of a in a sliver
+constexpr int64_t kRows = 8;  // rows of a in a sliver
 
 struct SliverSpace {
   int64_t words, sums, scales;  // entries per row

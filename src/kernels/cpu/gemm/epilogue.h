@@ -5,8 +5,8 @@
 
 namespace hoist::kernels::cpu {
 
-// x: rows of n sums each, `stride` apart: columns [column, column + n) of c. Row r begins at[r] elements into c. x may
-// be c itself, if c is f32.
+// x: rows of n sums each, `stride` apart: columns [column, column + n) of c. Row r begins at[r] elements into
+// c. x may be c itself, if c is f32.
 struct TileOfSums {
   float* x;
   int64_t rows, stride, column, n;

@@ -53,8 +53,8 @@ struct AxisGroup {
   }
 };
 
-// What is done to an element after its sum (ops/linear.h), before it is rounded to c's type. c's columns lie side by
-// side then, and gate and residual lie as c does, in its type.
+// What is done to an element after its sum (ops/linear.h), before it is rounded to c's type. c's columns lie
+// side by side then, and gate and residual lie as c does, in its type.
 struct Epilogue {
   float scale = 1;
   ops::Activation activation = ops::Activation::kNone, gate_activation = ops::Activation::kNone;
@@ -72,7 +72,7 @@ struct Gemm {
   DType a_type = DType::f32, b_type = DType::f32, c_type = DType::f32;
   bool b_panels = false;  // b is [n / kPanel][k][kPanel] (bf16: pairs of k), its strides are not read
   const GemmSchedule* schedule = nullptr;  // null: the default
-  const Epilogue* epilogue = nullptr;      // null: none; otherwise a and b keep their places, and batch is empty
+  const Epilogue* epilogue = nullptr;  // null: none; otherwise a and b keep their places, and batch is empty
 };
 
 // Bytes that gemm() needs for sizes up to m and n, and k, on that many threads. Enough for every instruction

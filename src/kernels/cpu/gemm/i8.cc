@@ -65,7 +65,8 @@ void i8_tile(const std::byte* sliver, int64_t first, const std::byte* panel, int
 #pragma GCC unroll 16
     for (int v = 0; v < P * kV; ++v) {
       F scale = load(reinterpret_cast<const float*>(panel + v / kV * panel_size) + v % kV * W);
-      store(out[r] + v * W, from_int(B::kCentred ? acc[r][v] : acc[r][v] - seti(sums[r])) * (scale * set(scales[r])));
+      store(out[r] + v * W,
+            from_int(B::kCentred ? acc[r][v] : acc[r][v] - seti(sums[r])) * (scale * set(scales[r])));
     }
 }
 

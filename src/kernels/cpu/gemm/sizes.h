@@ -11,7 +11,7 @@
 namespace hoist::kernels::cpu {
 
 // Sizes that hold for every instruction set: a sliver's slack is 16 words for at least 3 rows.
-constexpr int64_t kRowGroup = 48;       // a whole number of slivers on every instruction set
+constexpr int64_t kRowGroup = 48;  // a whole number of slivers on every instruction set
 
 inline int64_t row_bytes(int64_t k) { return (k + 2) * 4 + 24; }
 
@@ -36,7 +36,7 @@ constexpr int64_t kSmallA = 1 << 19;
 inline WorkerSpace worker_space(int64_t m, int64_t n, int64_t k, const GemmSchedule& schedule) {
   WorkerSpace s;
   s.columns = std::min<int64_t>(schedule.columns ? schedule.columns : default_columns(),
-                       (n + kRowGroup - 1) / kRowGroup * kRowGroup);
+                                (n + kRowGroup - 1) / kRowGroup * kRowGroup);
   const int64_t rows = shared_rows(m, k, schedule), whole = align64(rows * row_bytes(k) + 64);
   s.a = rows >= m && whole <= kSmallA ? whole : 0;
   s.b = align64(s.columns * (kKBlock + 5) * 4);
