@@ -84,6 +84,7 @@ class Recognizer {
   Ends rule(size_t r, size_t at) {
     const auto found = known_.find({r, at});
     if (found != known_.end()) return found->second;
+    known_[{r, at}] = {};  // comes back here only in rules that never end
     const Ends ends = body(rules_[r], at);
     return known_[{r, at}] = ends;
   }
@@ -128,7 +129,7 @@ TEST(Ebnf, AcceptsWhatTheRulesSay) {
   Rng rng(21);
   const auto table = make_table(rng, 300);
   size_t used = 0, matched = 0, missed = 0, ambiguous = 0;
-  while (used < 600) {
+  while (used < 400) {
     std::vector<Body> rules;
     const size_t n = 1 + below(rng, 4);
     std::string text = "# a comment\n";
@@ -166,7 +167,7 @@ TEST(Ebnf, AcceptsWhatTheRulesSay) {
         if (texts[k].size() > 24) continue;
         const bool expected = Recognizer(rules, texts[k]).matches();
         (expected ? matched : missed) += 1;
-        if (k < 20) ASSERT_TRUE(expected) << "generated: " << texts[k];
+        ASSERT_TRUE(k >= 20 || expected) << "generated: " << texts[k];
         ASSERT_EQ(matches(c, texts[k]), expected) << texts[k];
       }
     } catch (const Error& error) {
@@ -175,22 +176,25 @@ TEST(Ebnf, AcceptsWhatTheRulesSay) {
     }
     if (HasFailure()) return;
   }
-  EXPECT_GT(matched, 3000u);
-  EXPECT_GT(missed, 3000u);
+  EXPECT_GT(matched, 2000u);
+  EXPECT_GT(missed, 2000u);
   EXPECT_LT(ambiguous, used / 20);
 }
 
 TEST(Ebnf, ReadsTheNotation) {
   Rng rng(1);
   const auto table = make_table(rng, 100);
-  const auto c = constrain(Grammar::from_ebnf(R"(
+  const char* arithmetic = R"G(
 # arithmetic
 root  ::= (expr "=" ws term "\n")+
-expr  ::= term ([-+*/] term)*
+expr  ::= term ([-+*/] ws term)*
 term  ::= ident | num |
-          "(" ws expr ")" ws ident :: = [a - z][a - z0 - 9_]* ws #names num :: = [0 - 9] { 1, 3 } ws ws :: =
-                                                                                     [ \t\n]*) "),
-                           table);
+          "(" ws expr ")" ws
+ident ::= [a-z] [a-z0-9_]* ws   # names
+num   ::= [0-9]{1,3} ws
+ws    ::= [ \t]*
+)G";
+  const auto c = constrain(Grammar::from_ebnf(arithmetic), table);
   EXPECT_TRUE(matches(c, "a + (b2*3) = 12\n"));
   EXPECT_TRUE(matches(c, "x=((1))\ny=2\n"));
   EXPECT_FALSE(matches(c, "x=1234\n"));
@@ -211,7 +215,7 @@ TEST(Ebnf, RefusesWithThePlace) {
       {"root ::= (\"a\"", "expected )"},
       {"root = \"a\"", "expected ::="},
       {"root ::= root \"a\" | \"a\"", "left recursion"},
-      {"root ::= b \nb ::= \"x\"? root", "left recursion"},
+      {"root ::= b | \"y\"\nb ::= \"x\"? root", "left recursion"},
       {"root ::= \"a\" root", "matches no text"},
       {"root ::= \"a\"\nroot ::= \"b\"", "defined twice"},
       {"root ::= [a", "expected ]"},

@@ -24,6 +24,7 @@ TEST(SchemaErrors, NameThePlace) {
       {R"({"$ref":"#/$defs/x"})", {"/$ref", "no \"$defs\""}},
       {R"({"$ref":"http://x"})", {"/$ref", "not supported"}},
       {R"({"$ref":"#"})", {"refers to itself"}},
+      {R"({"anyOf":[{"$ref":"#"},{"type":"null"}]})", {"refers to itself"}},
       {R"({"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"})",
        {"refers to itself"}},
       {R"({"type":"string","pattern":"(a)\\1"})", {"/pattern", "backreference"}},

@@ -183,7 +183,9 @@ json random_schema(Rng& rng, int depth) {
       json s = random_object(rng, depth), t = random_object(rng, depth);
       for (json* o : {&s, &t})
         o->erase("additionalProperties"), o->erase("maxProperties"), o->erase("patternProperties");
-      for (auto& [name, sub] : s["properties"].items()) t["properties"].erase(name);
+      if (s.contains("properties") && t.contains("properties")) {
+        for (auto& [name, sub] : s["properties"].items()) t["properties"].erase(name);
+      }
       return {{"allOf", {s, t}}};
     }
     case 8: return random_array(rng, depth);

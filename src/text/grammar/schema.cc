@@ -191,8 +191,15 @@ bool SchemaCompiler::flatten(const Conjunction& in, Conjunction& out) const {
   };
   std::vector<const JsonNode*> path;
   std::vector<Item> todo;
-  std::set<Part> seen;
-  for (size_t i = in.size(); i-- > 0;) todo.push_back({in[i], 0});
+  std::map<const JsonNode*, uint8_t> seen;
+  for (const Part& part : in) {
+    if (!(part.done & kFlattened)) continue;
+    seen[part.schema] = part.done;
+    out.push_back(part);
+  }
+  for (size_t i = in.size(); i-- > 0;) {
+    if (!(in[i].done & kFlattened)) todo.push_back({in[i], 0});
+  }
   while (!todo.empty()) {
     const auto [part, depth] = todo.back();
     todo.pop_back();
@@ -201,15 +208,18 @@ bool SchemaCompiler::flatten(const Conjunction& in, Conjunction& out) const {
     if (schema.is_true()) continue;
     if (schema.is_false()) return false;
     if (!schema.is_object()) schema.refuse("a schema: an object, true or false");
-    if (std::find(path.begin(), path.end(), &schema) != path.end()) {
+    const auto [known, is_new] = seen.emplace(&schema, kFlattened);
+    // A branch of its own anyOf would count as chosen.
+    if (std::find(path.begin(), path.end(), &schema) != path.end() ||
+        (!is_new && (known->second & (kAnyOfChosen | kOneOfChosen)))) {
       schema.unsupported("refers to itself with no value between");
     }
     if (depth >= kMaxChain)
       schema.unsupported(fmt::format("more than {} $ref and allOf in a chain", kMaxChain));
     path.push_back(&schema);
-    if (!seen.insert(part).second) continue;
+    if (!is_new) continue;
     check_keywords(schema);
-    out.push_back(part);
+    out.push_back({&schema, kFlattened});
     if (const JsonNode* all = schema.find("allOf")) {
       if (all->kind != JsonKind::kArray) all->refuse("a list of schemas");
       for (size_t i = all->items.size(); i-- > 0;) todo.push_back({{all->items[i], 0}, depth + 1});
@@ -295,15 +305,15 @@ ExprId SchemaCompiler::listed_values(const Conjunction& parts, uint32_t types) {
 ExprId SchemaCompiler::body(const Conjunction& parts) {
   // One choice at a time; what is chosen joins the conjunction.
   for (size_t i = 0; i < parts.size(); ++i) {
-    for (const auto& [name, bit] : {std::pair{"anyOf", 1}, std::pair{"oneOf", 2}}) {
+    for (const auto& [name, bit] : {std::pair{"anyOf", kAnyOfChosen}, std::pair{"oneOf", kOneOfChosen}}) {
       const JsonNode* branches = parts[i].schema->find(name);
-      if (!branches || (parts[i].expanded & bit)) continue;
+      if (!branches || (parts[i].done & bit)) continue;
       if (branches->kind != JsonKind::kArray || branches->items.empty())
         branches->refuse("a list of schemas");
       std::vector<ExprId> options;
       for (const JsonNode* branch : branches->items) {
         Conjunction chosen = parts;
-        chosen[i].expanded = static_cast<uint8_t>(chosen[i].expanded | bit);
+        chosen[i].done = static_cast<uint8_t>(chosen[i].done | bit);
         chosen.push_back({branch, 0});
         options.push_back(value(std::move(chosen)));
       }

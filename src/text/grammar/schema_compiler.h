@@ -21,9 +21,10 @@ namespace hoist::text::grammar {
 
 struct Part {
   const JsonNode* schema;
-  uint8_t expanded;  // bit 0: its anyOf is chosen, bit 1: its oneOf
+  uint8_t done;  // bits: kAnyOfChosen, kOneOfChosen, kFlattened (its $ref and allOf have joined)
   auto operator<=>(const Part&) const = default;
 };
+inline constexpr uint8_t kAnyOfChosen = 1, kOneOfChosen = 2, kFlattened = 4;
 using Conjunction = std::vector<Part>;  // sorted by first appearance
 
 // A decimal number, exactly: digits before the point without leading zeros ("" for 0) and after it without
