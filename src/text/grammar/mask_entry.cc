@@ -1,7 +1,7 @@
 #include "text/grammar/mask_entry.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <array>
 
 namespace hoist::text::grammar {
 namespace {
@@ -40,6 +40,7 @@ void MaskEntry::apply(uint32_t most, uint64_t* out) const {
 MaskEntry make_entry(State state, const TokenTable& table, Stacks& stacks) {
   MaskEntry entry;
   std::vector<PricedToken> all;
+  all.reserve(table.size());
   std::vector<StackNode> pool = {{0, state}};
   const size_t frames = stacks.size();
   stacks.reach = 0;
@@ -64,12 +65,12 @@ MaskEntry make_entry(State state, const TokenTable& table, Stacks& stacks) {
     return a.cost != b.cost ? a.cost < b.cost : a.token < b.token;
   };
   if (all.size() * 2 > table.mask_words()) {
-    std::unordered_map<uint32_t, size_t> counts;
-    for (const PricedToken& p : all) ++counts[p.cost];
-    size_t most = 0;
-    for (const auto& [cost, count] : counts) {
-      if (count > most || (count == most && cost < entry.usual_cost)) most = count, entry.usual_cost = cost;
+    // The commonest of the small costs; which one only decides how long the list gets.
+    std::array<uint32_t, 256> counts{};
+    for (const PricedToken& p : all) {
+      if (p.cost < counts.size()) ++counts[p.cost];
     }
+    entry.usual_cost = static_cast<uint32_t>(std::max_element(counts.begin(), counts.end()) - counts.begin());
     entry.bits.assign(table.mask_words(), 0);
     for (const PricedToken& p : all) {
       set_bit(entry.bits.data(), p.token);
