@@ -1,6 +1,8 @@
 // JSON schemas: whatever is generated under a mask and a cap satisfies its schema, by a validator of our own
 // and by Python's jsonschema.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>

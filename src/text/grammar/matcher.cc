@@ -27,6 +27,17 @@ struct Matcher::State {
   };
   std::vector<Step> steps;
   bool finished = false;
+  // Tokens that leave the innermost rule, by stack: a word or a number stays on one stack for many tokens.
+  // Emptied when frames are taken back, as their numbers are used again.
+  struct Leaving {
+    StackNode node;
+    std::vector<PricedToken> tokens;  // with what is left to the end of everything
+  };
+  static constexpr size_t kMaxLeaving = 16;
+  std::vector<Leaving> leaving;
+  size_t next_leaving = 0;
+
+  const std::vector<PricedToken>& tokens_leaving(const StackNode& node, const std::vector<uint32_t>& ends);
 
   const StackNode* set() const { return nodes.data() + steps.back().begin; }
   size_t count() const { return nodes.size() - steps.back().begin; }
@@ -52,6 +63,38 @@ Matcher::Matcher(std::shared_ptr<const Constraint> constraint)
 
 Matcher::~Matcher() = default;
 Matcher::Matcher(const Matcher& other) : state_(std::make_unique<State>(*other.state_)) {}
+
+const std::vector<PricedToken>& Matcher::State::tokens_leaving(const StackNode& node,
+                                                               const std::vector<uint32_t>& ends) {
+  for (const Leaving& l : leaving) {
+    if (l.node == node) return l.tokens;
+  }
+  const TokenTable& table = constraint->tokens();
+  const size_t size = nodes.size();
+  std::vector<PricedToken> found;
+  const auto add = [&](uint32_t at, uint32_t cost) {
+    if (cost == kCannot) return;
+    for (const int32_t token : table.tokens(at)) found.push_back({cost, token});
+  };
+  stacks.pop(node.frame, nodes);
+  const uint32_t after = stacks.cost(nodes.data() + size, nodes.size() - size);
+  for (const uint32_t at : ends) {
+    add(at, after);
+    if (at + 1 == table.skip(at)) continue;
+    stacks.walk(table, at + 1, table.skip(at), table.depth(at), nodes, size,
+                [&](uint32_t below, const StackNode* set, size_t n) {
+                  if (table.has_tokens(below)) add(below, stacks.cost(set, n));
+                });
+  }
+  found.shrink_to_fit();
+  if (leaving.size() < kMaxLeaving) {
+    leaving.push_back({node, std::move(found)});
+    return leaving.back().tokens;
+  }
+  Leaving& slot = leaving[next_leaving++ % kMaxLeaving];
+  slot = {node, std::move(found)};
+  return slot.tokens;
+}
 
 void Matcher::mask(std::span<uint64_t> out, uint64_t tokens_left) {
   State& s = *state_;
@@ -93,13 +136,8 @@ void Matcher::mask(std::span<uint64_t> out, uint64_t tokens_left) {
     }
     if (frame.cost <= most) entry->apply(most - frame.cost, out.data());
     if (entry->ends.empty()) continue;
-    s.stacks.pop(node.frame, s.nodes);
-    const uint32_t after = s.stacks.cost(s.nodes.data() + size, s.nodes.size() - size);
-    for (const uint32_t at : entry->ends) {
-      if (after <= most) allow(at);
-      if (at + 1 < table.skip(at)) {
-        s.stacks.walk(table, at + 1, table.skip(at), table.depth(at), s.nodes, size, visit);
-      }
+    for (const PricedToken& p : s.tokens_leaving(node, entry->ends)) {
+      if (p.cost <= most) out[static_cast<size_t>(p.token) >> 6] |= uint64_t{1} << (p.token & 63);
     }
   }
 }
@@ -164,6 +202,7 @@ void Matcher::rollback(size_t n) {
   s.nodes.resize(s.steps[keep].begin);
   s.steps.resize(keep);
   s.stacks.truncate(s.steps.back().frames);
+  s.leaving.clear();
   s.finished = false;
 }
 
