@@ -98,7 +98,7 @@ TEST(Regex, AcceptsWhatPcre2Does) {
       c = constrain(Grammar::from_regex(expression), table);
     } catch (const Error& error) {
       ASSERT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
-      ASSERT_LT(++too_big, 15);
+      ASSERT_LT(++too_big, 30);
       continue;
     }
     for (int k = 0; k < 40; ++k) {

@@ -101,8 +101,10 @@ class Determinizer {
     }
     std::sort(out.begin(), out.end());
     total_ += out.size() + 1;
-    if (total_ > 20'000'000) {
-      throw Error(ErrorCode::kResourceExhausted, "grammar: too ambiguous to be made deterministic");
+    if (total_ > 5'000'000) {
+      throw Error(ErrorCode::kResourceExhausted,
+                  "grammar: too large or too ambiguous to be made deterministic; lower the counts ({m,n}, "
+                  "maxLength, maxItems)");
     }
     return out;
   }
