@@ -80,6 +80,17 @@ class Determinizer {
     return static_cast<State>(out_.accepts.size() - 1);
   }
 
+  // Subsets can be exponentially many and large: what is counted is the work.
+  void charge(size_t work) {
+    work_ += work;
+    if (work_ > kMaxWork) {
+      throw Error(
+          ErrorCode::kResourceExhausted,
+          "grammar: too large or too ambiguous to be made deterministic; lower the counts ({m,n}, maxLength, "
+          "maxItems)");
+    }
+  }
+
   Set close(Set todo) {
     ++stamp_;
     Set out;
@@ -87,6 +98,7 @@ class Determinizer {
     while (!todo.empty()) {
       const uint32_t s = todo.back();
       todo.pop_back();
+      charge(1 + nfa_.begin[s + 1] - nfa_.begin[s]);
       bool matters = s == end_;
       for (uint32_t i = nfa_.begin[s]; i < nfa_.begin[s + 1]; ++i) {
         const NfaEdge& e = nfa_.edges[i];
@@ -100,12 +112,7 @@ class Determinizer {
       if (matters) out.push_back(s);
     }
     std::sort(out.begin(), out.end());
-    total_ += out.size() + 1;
-    if (total_ > 5'000'000) {
-      throw Error(ErrorCode::kResourceExhausted,
-                  "grammar: too large or too ambiguous to be made deterministic; lower the counts ({m,n}, "
-                  "maxLength, maxItems)");
-    }
+    charge(out.size() + 1);
     return out;
   }
 
@@ -145,6 +152,7 @@ class Determinizer {
       while (last < reads.size() && reads[last]->low <= low) ++last;
       while (first < last && reads[first]->high < low) ++first;
       Set to;
+      charge(last - first);
       for (size_t i = first; i < last; ++i) {
         if (reads[i]->high >= low) to.push_back(reads[i]->to);
       }
@@ -180,7 +188,8 @@ class Determinizer {
   const Nfa& nfa_;
   Automaton out_;
   uint32_t end_ = 0, stamp_ = 0;
-  size_t total_ = 0;
+  static constexpr size_t kMaxWork = 20'000'000;
+  size_t work_ = 0;
   std::vector<uint32_t> mark_;
   std::vector<std::unique_ptr<Set>> sets_;
   std::unordered_map<uint64_t, std::vector<std::pair<const Set*, State>>> index_;
