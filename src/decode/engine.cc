@@ -1,8 +1,10 @@
 #include "decode/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace hoist::decode {
@@ -11,6 +13,8 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t kDefaultContext = 8192;
+constexpr int64_t kLeastContext = 256;                // of a fitted pool, in tokens
+constexpr int64_t kProcessBytes = int64_t{64} << 20;  // code, tokenizer, connections, allocator
 
 int64_t context_of(const io::ModelConfig& config, const EngineOptions& options) {
   int64_t context = options.context > 0 ? options.context : std::min(config.max_position, kDefaultContext);
@@ -18,6 +22,15 @@ int64_t context_of(const io::ModelConfig& config, const EngineOptions& options) 
     throw_invalid("context: found " + std::to_string(context) + ", expected at most the model's " +
                   std::to_string(config.max_position));
   return context;
+}
+
+// Bytes of a plan by what they are for.
+MemoryPlan memory_of(const plan::Plan& plan) {
+  MemoryPlan m;
+  for (const plan::StateSlot& s : plan.states)
+    (s.role == ir::Role::kCache ? m.cache : m.weights) += s.type.bytes();
+  m.arena = plan.arena_bytes;
+  return m;
 }
 
 }  // namespace
@@ -55,34 +68,87 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
     parameters = models::in_panels(std::move(parameters), [&](const models::Parameter& p) {
       return options.weights_as_stored ? model.block_format(p) : Symbol();
     });
+  if (options.memory > 0) shape_.blocks = fit_memory(parameters);
   const plan::Plan& plan = plans_->get(models::serve_graph(model.config, shape_, parameters)).plan;
-  for (const plan::StateSlot& s : plan.states)
-    (s.role == ir::Role::kCache ? memory_.cache : memory_.weights) += s.type.bytes();
-  memory_.arena = plan.arena_bytes;
-  memory_.other =
-      4 * (4 * shape_.tokens + shape_.seqs * shape_.seq_blocks + shape_.rows) + 9 * model.config.vocab;
+  inputs_ = std::make_unique<StepInputs>(shape_);
+  memory_ = memory_of(plan);
+  memory_.other = inputs_->bytes() + 9 * model.config.vocab;
+  if (options.swap_folder.empty()) memory_.other += options.swap_bytes;
   states_ = std::make_unique<runtime::StateStore>(*device_);
   states_->declare(plan);
   load_weights(model, parameters, *states_);
   executor_ = std::make_unique<runtime::Executor>(
       plan, runtime::ExecutorContext{*device_, *threads_, *states_, {}, options.trace, nullptr});
-  pool_ = std::make_unique<BlockPool>(shape_.blocks, shape_.block);
+  inputs_->bind(*executor_);
   for (const plan::StateSlot& s : plan.states)
     if (s.role == ir::Role::kCache)
-      caches_.push_back({states_->data(s.name), s.type.bytes() / (shape_.blocks * shape_.block)});
-  const size_t tokens = static_cast<size_t>(shape_.tokens);
-  for (auto* v : {&ids_, &positions_, &slots_, &seqs_}) v->resize(tokens);
-  tables_.resize(static_cast<size_t>(shape_.seqs * shape_.seq_blocks));
-  rows_.resize(static_cast<size_t>(shape_.rows));
-  executor_->bind_input("ids", ids_.data());
-  executor_->bind_input("positions", positions_.data());
-  executor_->bind_input("slots", slots_.data());
-  executor_->bind_input("seqs", seqs_.data());
-  executor_->bind_input("tables", tables_.data());
-  executor_->bind_input("rows", rows_.data());
+      caches_.push_back({states_->data(s.name), s.type.bytes() / shape_.blocks});
+  make_scheduler();
 }
 
 Engine::~Engine() = default;
+
+double Engine::now() const {
+  if (options_.clock) return options_.clock();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Blocks of the KV pool that `memory` has room for beside all else. Cuts the context to them.
+int64_t Engine::fit_memory(const std::vector<models::Parameter>& parameters) {
+  models::ServeShape least = shape_;
+  least.blocks = 1;
+  const plan::Plan& plan = plans_->get(models::serve_graph(model_.config, least, parameters)).plan;
+  const MemoryPlan m = memory_of(plan);
+  const int64_t swap = options_.swap_folder.empty() ? options_.swap_bytes : 0;
+  const int64_t needed = m.weights + m.arena + StepInputs(shape_).bytes() + swap + kProcessBytes;
+  const int64_t blocks = (options_.memory - needed) / m.cache;
+  if (options_.memory < needed || blocks * shape_.block < kLeastContext)
+    throw Error(ErrorCode::kResourceExhausted,
+                "memory: found " + std::to_string(options_.memory) + " bytes, expected at least " +
+                    std::to_string(needed + ceil_div(kLeastContext, shape_.block) * m.cache) + ": " +
+                    std::to_string(m.weights) + " for weights, " + std::to_string(m.arena) +
+                    " of work space, " + std::to_string(swap + kProcessBytes) + " for the rest, " +
+                    std::to_string(m.cache) + " for every " + std::to_string(shape_.block) +
+                    " tokens of keys and values");
+  const int64_t wanted = options_.cache_tokens > 0 ? ceil_div(options_.cache_tokens, shape_.block)
+                                                   : shape_.seqs * shape_.seq_blocks;
+  const int64_t fitted = std::min(blocks, wanted);
+  if (fitted * shape_.block < context_) {
+    if (options_.context > 0)
+      throw Error(ErrorCode::kResourceExhausted,
+                  "context: found " + std::to_string(options_.context) + ", expected at most the " +
+                      std::to_string(fitted * shape_.block) + " tokens that the memory has room for");
+    context_ = fitted * shape_.block;
+    shape_.seq_blocks = fitted;
+  }
+  return fitted;
+}
+
+void Engine::make_scheduler() {
+  pool_ = std::make_unique<BlockPool>(shape_.blocks, shape_.block);
+  int64_t bytes = 0;
+  for (const KvSwap::Pool& c : caches_) bytes += c.block_bytes;
+  const int64_t swap_blocks = options_.swap_bytes / std::max<int64_t>(1, bytes);
+  if (swap_blocks > 0 && !caches_.empty())
+    swap_ =
+        std::make_unique<KvSwap>(caches_, std::min<int64_t>(swap_blocks, INT32_MAX), options_.swap_folder);
+  sched::Limits limits;
+  limits.max_seqs = shape_.seqs;
+  limits.step_tokens = shape_.tokens;
+  limits.block = shape_.block;
+  auto make_ledger = [&] {
+    ledger_ =
+        std::make_unique<sched::Ledger>(limits, options_.cost, shape_.blocks, swap_ ? swap_->blocks() : 0,
+                                        swap_ ? swap_->block_seconds() : 0);
+  };
+  make_ledger();
+  // Those without queues never look at the cost of a step; of reading a prompt again they do, to bound it.
+  if (options_.cost.row_seconds(1) == 0 && options_.policy.name != "fcfs") {
+    options_.cost = measure_cost();
+    make_ledger();
+  }
+  policy_ = sched::make_policy(options_.policy, options_.cost);
+}
 
 uint64_t Engine::add(SequenceRequest request) {
   request.sampling.check();
@@ -100,150 +166,230 @@ uint64_t Engine::add(SequenceRequest request) {
     if (id < 0 || id >= model_.config.vocab)
       throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
                     std::to_string(model_.config.vocab - 1));
-  Sequence s;
-  s.id = next_id_++;
-  s.limit = request.max_tokens > context_ - n ? context_ : n + request.max_tokens;
-  if (ceil_div(s.limit, shape_.block) > shape_.blocks)
-    throw_invalid("prompt and max_tokens: found " + std::to_string(s.limit) +
+  auto s = std::make_unique<Sequence>();
+  s->limit = request.max_tokens > context_ - n ? context_ : n + request.max_tokens;
+  sched::Request r;
+  r.id = s->id = next_id_;
+  r.arrival = now();
+  r.prompt_tokens = n;
+  r.max_tokens = s->limit - n;
+  r.output_tokens = request.known_length;
+  ledger_->set_now(r.arrival);
+  if (sched::admission(ledger_->state(), r) == sched::Refusal::kTooLong)
+    throw_invalid("prompt and max_tokens: found " + std::to_string(s->limit) +
                   " tokens, expected at most the cache's " + std::to_string(shape_.blocks * shape_.block));
-  s.tokens = request.prompt;
-  s.computed = request.assumed;
-  s.request = std::move(request);
-  waiting_.push_back(std::move(s));
-  return next_id_ - 1;
+  s->tokens = request.prompt;
+  s->request = std::move(request);
+  const sched::Slot slot = ledger_->add(r);
+  if (sequences_.size() <= static_cast<size_t>(slot)) sequences_.resize(static_cast<size_t>(slot) + 1);
+  sequences_[static_cast<size_t>(slot)] = std::move(s);
+  slots_[next_id_] = slot;
+  policy_->add(ledger_->state(), slot);
+  return next_id_++;
 }
 
 void Engine::cancel(uint64_t id) {
-  for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
-    if (it->id == id) {
-      waiting_.erase(it);
-      return;
-    }
-  for (auto it = running_.begin(); it != running_.end(); ++it)
-    if ((*it)->id == id) {
-      pool_->give((*it)->blocks);
-      running_.erase(it);
-      return;
-    }
+  if (const auto it = slots_.find(id); it != slots_.end()) end(it->second);
 }
 
-// First come, first served: nobody overtakes a sequence that waits for blocks.
-void Engine::admit() {
-  while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < shape_.seqs) {
-    Sequence& s = waiting_.front();
-    // What is known of it is held before the rest is taken, which may cost others what they left.
-    if (options_.prefix_cache && s.request.assumed == 0)
-      pool_->match(s.request.scope,
-                   std::span<const int32_t>(s.request.prompt).first(s.request.prompt.size() - 1), s.blocks);
-    const int64_t had = static_cast<int64_t>(s.blocks.size());
-    if (!pool_->take(ceil_div(s.limit, shape_.block) - had, s.blocks)) return pool_->give(s.blocks);
-    running_.push_back(std::make_unique<Sequence>(std::move(s)));
-    waiting_.pop_front();
-    reuse(*running_.back());
+// Finished or cancelled. One whose keys and values are on their way keeps its place until they have arrived.
+void Engine::end(sched::Slot slot) {
+  Sequence& s = at(slot);
+  const sched::KvPlace place = state(slot).place;
+  slots_.erase(s.id);
+  policy_->remove(slot);
+  ledger_->remove(slot);
+  if (place == sched::KvPlace::kLeaving || place == sched::KvPlace::kArriving) return;
+  if (place == sched::KvPlace::kHost) swap_->discard(s.id);
+  pool_->give(s.blocks);
+  sequences_[static_cast<size_t>(slot)].reset();
+}
+
+// Transfers that ended; with `wait`, at least one of those under way.
+void Engine::settle(bool wait) {
+  if (!swap_) return;
+  ended_.clear();
+  swap_->ended(ended_, wait);
+  for (const KvSwap::Ended& e : ended_) {
+    size_t i = 0;
+    while (!sequences_[i] || sequences_[i]->id != e.key) ++i;
+    const sched::Slot slot = static_cast<sched::Slot>(i);
+    const bool live = state(slot).live;
+    ledger_->end_transfer(slot);
+    if (!e.in || e.failed || !live) pool_->give(at(slot).blocks);
+    if (!live) {
+      swap_->discard(e.key);
+      sequences_[i].reset();
+    } else if (e.failed) {
+      ledger_->drop(slot);
+      ++counters_.lost_swaps;
+    }
   }
 }
 
-// Exchanges a prompt's blocks for known ones that hold more of it than was computed so far. The last token is
-// always computed: its logits are wanted.
-void Engine::reuse(Sequence& s) {
-  if (!options_.prefix_cache || s.request.assumed > 0 || s.computed + 1 >= s.prompt_tokens()) return;
-  const auto prompt = std::span<const int32_t>(s.request.prompt).first(s.request.prompt.size() - 1);
+// The decision up to the step itself (sched/state.h: Decision).
+void Engine::carry_out() {
+  counters_.preemptions += static_cast<int64_t>(decision_.preempted.size());
+  for (sched::Slot slot : decision_.drop) {
+    ledger_->drop(slot);
+    pool_->give(at(slot).blocks);
+    at(slot).known = 0;
+    ++counters_.drops;
+  }
+  for (sched::Slot slot : decision_.swap_out) {
+    ledger_->start_out(slot);
+    swap_->start_out(at(slot).id, at(slot).blocks);
+    at(slot).known = 0;
+    ++counters_.swaps_out;
+  }
+  const auto wait_for_all = [&] {
+    while (swap_ && swap_->busy()) settle(true);
+  };
+  if (decision_.wait_for_swaps) wait_for_all();
+  for (sched::Slot slot : decision_.swap_in) {
+    // Blocks for it are taken before those of the step's work, as the ledger counts them.
+    const int64_t blocks = state(slot).blocks;
+    ledger_->start_in(slot);
+    HOIST_CHECK(pool_->take(blocks, at(slot).blocks), "the pool and the ledger disagree");
+    swap_->start_in(at(slot).id, at(slot).blocks);
+    ++counters_.swaps_in;
+  }
+  if (decision_.wait_for_swaps) {
+    wait_for_all();
+    // Where a swap was lost, the sequence has nothing to go on from, and the plan no longer holds.
+    for (const sched::Work& w : decision_.work)
+      if (state(w.slot).computed + w.tokens > state(w.slot).target() ||
+          (w.yields && state(w.slot).left() != w.tokens)) {
+        decision_.work.clear();
+        return;
+      }
+  }
+  std::vector<bool> fresh;
+  for (const sched::Work& w : decision_.work) fresh.push_back(state(w.slot).place == sched::KvPlace::kNone);
+  ledger_->begin(decision_.work);
+  for (size_t i = 0; i < decision_.work.size(); ++i) hold_blocks(decision_.work[i], fresh[i]);
+  trim();
+}
+
+// The pool counts a block once that the ledger counts for each who holds it: there is always room.
+void Engine::hold_blocks(const sched::Work& w, bool fresh) {
+  Sequence& s = at(w.slot);
+  if (fresh && s.request.assumed > 0)
+    ledger_->reuse(w.slot, s.request.assumed);
+  else if (fresh && options_.prefix_cache)
+    // What is known of it is held before the rest is taken, which may cost others what they left.
+    pool_->match(s.request.scope, std::span<const int32_t>(s.tokens).first(s.tokens.size() - 1), s.blocks);
+  const int64_t had = static_cast<int64_t>(s.blocks.size());
+  HOIST_CHECK(pool_->take(w.blocks - had, s.blocks), "the pool and the ledger disagree");
+  if (!w.decode) reuse(w.slot);  // also somebody before it may meanwhile have computed what it needs
+}
+
+// Exchanges a sequence's blocks for known ones that hold more of it than was computed so far. The last token
+// is always computed: its logits are wanted.
+void Engine::reuse(sched::Slot slot) {
+  Sequence& s = at(slot);
+  const int64_t computed = state(slot).computed;
+  if (!options_.prefix_cache || s.request.assumed > 0 || state(slot).left() < 2) return;
+  const auto tokens = std::span<const int32_t>(s.tokens).first(s.tokens.size() - 1);
   std::vector<int32_t> found;
-  const int64_t whole = pool_->match(s.request.scope, prompt, found);
-  const auto rest = prompt.subspan(static_cast<size_t>(whole));
+  const int64_t whole = pool_->match(s.request.scope, tokens, found);
+  const auto rest = tokens.subspan(static_cast<size_t>(whole));
   const BlockPool::Beginning more = pool_->beginning(s.request.scope, found, rest);
-  if (whole + more.tokens <= s.computed) return pool_->give(found);
+  if (whole + more.tokens <= computed) return pool_->give(found);
   // The sequence's own first blocks go back; they may be known ones already, and then stay held by `found`.
   std::vector<int32_t> own(s.blocks.begin(), s.blocks.begin() + static_cast<std::ptrdiff_t>(found.size()));
   std::copy(found.begin(), found.end(), s.blocks.begin());
   pool_->give(own);
   // A block known in part is copied: what follows in it is this sequence's own.
   if (more.tokens > 0) copy_block(more.block, s.blocks[found.size()], more.tokens);
-  const int64_t gained = whole + more.tokens - s.computed;
-  s.computed += gained;
-  s.reused += gained;
+  const int64_t gained = whole + more.tokens - computed;
+  ledger_->reuse(slot, gained);
   s.known = static_cast<int64_t>(found.size());
-  counters_.reused_tokens += gained;
+  // What it computed itself and lost is not counted again.
+  const int64_t news =
+      std::max<int64_t>(0, std::min(whole + more.tokens, s.prompt_tokens()) - std::max(computed, s.reached));
+  s.reused += news;
+  counters_.reused_tokens += news;
+}
+
+// Tokens that turned out to be known need no computing; others' prompts get their places in the step.
+void Engine::trim() {
+  int64_t budget = shape_.tokens;
+  for (sched::Work& w : decision_.work) {
+    w.tokens = std::min(w.tokens, state(w.slot).left());
+    budget -= w.tokens;
+  }
+  for (sched::Work& w : decision_.work) {
+    const int64_t more = std::min(budget, state(w.slot).left() - w.tokens);
+    w.tokens += more;
+    budget -= more;
+    w.yields = w.tokens == state(w.slot).left();
+  }
 }
 
 void Engine::copy_block(int32_t from, int32_t to, int64_t tokens) {
-  for (const auto& [data, bytes] : caches_)
-    std::memcpy(data + to * shape_.block * bytes, data + from * shape_.block * bytes,
-                static_cast<size_t>(tokens * bytes));
+  for (const KvSwap::Pool& c : caches_)
+    std::memcpy(c.data + to * c.block_bytes, c.data + from * c.block_bytes,
+                static_cast<size_t>(c.block_bytes / shape_.block * tokens));
 }
 
-void Engine::publish(Sequence& s) {
-  const int64_t full = s.computed / shape_.block;
+void Engine::publish(sched::Slot slot) {
+  Sequence& s = at(slot);
+  const int64_t full = state(slot).computed / shape_.block;
   if (!options_.prefix_cache || s.request.assumed > 0 || full == s.known) return;
   pool_->publish(s.request.scope, s.tokens, std::span(s.blocks).first(static_cast<size_t>(full)));
   s.known = full;
 }
 
 void Engine::step(std::vector<TokenEvent>& events) {
-  admit();
-  if (running_.empty()) return;
-  struct Piece {
-    size_t sequence;
-    int64_t count;
-  };
-  std::vector<Piece> pieces;
-  int64_t budget = shape_.tokens;
-  // Sequences that generate come first: one token each. Then prompts, in order of arrival.
-  for (bool generating : {true, false})
-    for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
-      Sequence& s = *running_[i];
-      if (!generating) reuse(s);  // somebody before it may have computed what it needs
-      int64_t left = static_cast<int64_t>(s.tokens.size()) - s.computed;
-      bool prompt = s.computed + 1 < static_cast<int64_t>(s.tokens.size()) ||
-                    s.tokens.size() == s.request.prompt.size();
-      if (prompt == generating) continue;
-      int64_t count = std::min(left, budget);
-      pieces.push_back({i, count});
-      budget -= count;
-    }
-  int64_t t = 0, row = 0;
-  std::vector<size_t> row_sequence;
-  for (size_t p = 0; p < pieces.size(); ++p) {
-    Sequence& s = *running_[pieces[p].sequence];
-    for (size_t k = 0; k < static_cast<size_t>(shape_.seq_blocks); ++k)
-      tables_[p * static_cast<size_t>(shape_.seq_blocks) + k] = k < s.blocks.size() ? s.blocks[k] : 0;
-    for (int64_t k = 0; k < pieces[p].count; ++k, ++t) {
-      const size_t at = static_cast<size_t>(t);
-      int64_t position = s.computed + k;
-      ids_[at] = s.tokens[static_cast<size_t>(position)];
-      positions_[at] = static_cast<int32_t>(position);
-      slots_[at] = static_cast<int32_t>(
-          s.blocks[static_cast<size_t>(position / shape_.block)] * shape_.block + position % shape_.block);
-      seqs_[at] = static_cast<int32_t>(p);
-    }
-    counters_.prompt_tokens += std::clamp<int64_t>(s.prompt_tokens() - s.computed, 0, pieces[p].count);
-    s.computed += pieces[p].count;
-    if (s.computed == static_cast<int64_t>(s.tokens.size())) {
-      rows_[static_cast<size_t>(row++)] = static_cast<int32_t>(t - 1);
-      row_sequence.push_back(pieces[p].sequence);
-    }
+  settle(false);
+  if (idle()) return;
+  ledger_->set_now(now());
+  policy_->plan(ledger_->state(), decision_);
+  carry_out();
+  if (decision_.work.empty()) {
+    HOIST_CHECK(!decision_.drop.empty() || (swap_ && swap_->busy()) || counters_.lost_swaps > 0,
+                "the policy runs nothing and waits for nothing");
+    settle(true);
+    return;
   }
-  counters_.computed_tokens += t;
+  inputs_->clear();
+  last_step_.load = {};
+  std::vector<sched::Slot> row_slot;
+  for (const sched::Work& w : decision_.work) {
+    Sequence& s = at(w.slot);
+    const int64_t first = state(w.slot).computed, until = first + w.tokens;
+    inputs_->add(std::span(s.tokens).subspan(static_cast<size_t>(first), static_cast<size_t>(w.tokens)),
+                 first, s.blocks, w.yields);
+    if (w.decode)
+      last_step_.load.add_decode(until);
+    else
+      last_step_.load.add_prefill(w.tokens, first);
+    const int64_t again = std::clamp<int64_t>(s.reached - first, 0, w.tokens);
+    counters_.recomputed_tokens += again;
+    counters_.prompt_tokens += std::clamp<int64_t>(s.prompt_tokens() - first - again, 0, w.tokens - again);
+    s.reached = std::max(s.reached, until);
+    if (w.yields) row_slot.push_back(w.slot);
+  }
+  counters_.computed_tokens += inputs_->tokens();
   ++counters_.steps;
-  executor_->set_length("tokens", t);
-  executor_->set_length("seqs", static_cast<int64_t>(pieces.size()));
-  executor_->set_length("rows", row);
+  inputs_->set_lengths(*executor_);
   executor_->run();
+  const double end_of_step = now();
+  last_step_.seconds = end_of_step - ledger_->state().now;
+  ledger_->set_now(end_of_step);
+  ledger_->end(decision_.work);
+  for (const sched::Work& w : decision_.work) publish(w.slot);
+  policy_->ran(ledger_->state(), decision_.work, last_step_.seconds);
 
-  for (const Piece& p : pieces) publish(*running_[p.sequence]);
   const kernels::TensorView logits = executor_->output("logits");
   const size_t vocab = static_cast<size_t>(model_.config.vocab);
-  std::vector<size_t> finished;
-  for (size_t r = 0; r < row_sequence.size(); ++r) {
-    Sequence& s = *running_[row_sequence[r]];
+  for (size_t r = 0; r < row_slot.size(); ++r) {
     TokenEvent event;
-    if (accept(s, {logits.as<const float>() + r * vocab, vocab}, event)) finished.push_back(row_sequence[r]);
+    const bool last = accept(at(row_slot[r]), {logits.as<const float>() + r * vocab, vocab}, event);
+    if (event.token != kNoToken) ++counters_.generated_tokens;
     events.push_back(std::move(event));
-  }
-  std::sort(finished.rbegin(), finished.rend());
-  for (size_t i : finished) {
-    pool_->give(running_[i]->blocks);
-    running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (last) end(row_slot[r]);
   }
 }
 

@@ -2,27 +2,30 @@
 // whoever needs threads wraps it (serve/async_engine.h).
 //
 // A step is one ragged batch on a flat token axis: one token of every sequence that is generating, then
-// pieces of waiting prompts in order of arrival, up to a token budget. Keys and values live in paged pools. A
-// sequence is admitted when blocks for its whole length (prompt and longest answer) can be had, so that none
-// is ever stopped. What sequences computed is kept while there is room: a prompt that begins as an earlier
-// one did, or as one under way does, is computed from where they part (block_pool.h; the bits are the same,
-// since they do not depend on what was computed together). Tokens of a sequence do not depend on what shares
-// its steps, nor on how its prompt was cut (the law of order).
+// pieces of prompts, up to a token budget. A policy (sched/policy.h) decides who is in it: it may interrupt a
+// sequence at any token, and take its keys and values away - dropped, to be computed again, or swapped to
+// host memory or a file (kv_swap.h). What sequences computed is kept in the pools while there is room: a
+// prompt that begins as an earlier one did, or as one under way does, is computed from where they part
+// (block_pool.h). Tokens of a sequence depend on none of this: not on what shares its steps, how its prompt
+// was cut, or how often it was interrupted (the law of order).
 #pragma once
 
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/threads.h"
 #include "decode/block_pool.h"
+#include "decode/kv_swap.h"
 #include "decode/model.h"
 #include "decode/sampler.h"
+#include "decode/step_inputs.h"
 #include "runtime/executor.h"
 #include "runtime/plan_cache.h"
+#include "sched/ledger.h"
+#include "sched/policy.h"
 
 namespace hoist::decode {
 
@@ -32,7 +35,16 @@ struct EngineOptions {
   int64_t step_tokens = 256;  // tokens in one step
   int64_t context = 0;        // longest sequence in tokens; 0: the model's own limit, at most 8192
   int64_t cache_tokens = 0;   // KV pool; 0: max_seqs x context, at most a quarter of the machine's memory
-  int64_t block = 16;         // tokens per KV block
+  // Bytes for the whole process: the pool gets what the rest leaves, and the context is cut to it; 0: no such
+  // promise.
+  int64_t memory = 0;
+  int64_t swap_bytes = 0;   // for KV that policies take off the pools; 0: none, it is computed again
+  std::string swap_folder;  // where that lies in a file; empty: in memory
+  sched::PolicySpec policy{"fcfs", {}};
+  // Of this model here, for policies that count in time; all zero: measured when such a policy is made.
+  sched::StepCost cost;
+  std::function<double()> clock;  // seconds that policies see; empty: the steady clock
+  int64_t block = 16;             // tokens per KV block
   DType cache = DType::f32;
   bool prefix_cache = true;       // keep and reuse what prompts have in common
   bool weights_as_stored = true;  // false: f32
@@ -44,7 +56,8 @@ struct EngineOptions {
 struct SequenceRequest {
   std::vector<int32_t> prompt;  // not empty
   SamplingParams sampling;
-  int64_t max_tokens = 16;  // also ends where the context is full
+  int64_t max_tokens = 16;                       // also ends where the context is full
+  int64_t known_length = sched::kUnknownLength;  // of the answer, for policies that ask an oracle
   bool ignore_eos = false;
   uint64_t scope = 0;  // prefixes are shared only within one: a tenant, an adapter
   // Benches: so many of the prompt's first tokens are taken to be in the cache already, whatever lies there.
@@ -73,9 +86,14 @@ struct MemoryPlan {
 // Since the engine was made.
 struct EngineCounters {
   int64_t steps = 0;
-  int64_t computed_tokens = 0;  // rows of all steps
-  int64_t prompt_tokens = 0;    // of those, tokens of prompts
-  int64_t reused_tokens = 0;    // of prompts, taken from other sequences
+  int64_t computed_tokens = 0;    // rows of all steps
+  int64_t prompt_tokens = 0;      // of those, tokens of prompts computed for the first time
+  int64_t recomputed_tokens = 0;  // of those, computed before and dropped
+  int64_t generated_tokens = 0;
+  int64_t reused_tokens = 0;                       // of prompts, taken from other sequences
+  int64_t preemptions = 0;                         // a sequence ran, could run on, and was made to wait
+  int64_t drops = 0, swaps_out = 0, swaps_in = 0;  // of sequences
+  int64_t lost_swaps = 0;                          // by a file that failed; computed again
 };
 
 class Engine {
@@ -91,34 +109,52 @@ class Engine {
   // Runs one step if there is work; appends what happened.
   void step(std::vector<TokenEvent>& events);
 
-  bool idle() const { return waiting_.empty() && running_.empty(); }
-  int64_t queued() const { return static_cast<int64_t>(waiting_.size()); }
-  int64_t active() const { return static_cast<int64_t>(running_.size()); }
+  bool idle() const { return slots_.empty(); }
+  int64_t queued() const { return ledger_->state().waiting; }  // nothing of it is computed yet
+  int64_t active() const { return static_cast<int64_t>(slots_.size()) - queued(); }
   int64_t context() const { return context_; }
   int64_t free_blocks() const { return pool_->available(); }
   int64_t total_blocks() const { return pool_->total(); }
   int64_t kept_blocks() const { return pool_->kept(); }  // free, but for what they hold
+  int64_t swap_blocks() const { return swap_ ? swap_->blocks() : 0; }
+  int64_t free_swap_blocks() const { return swap_ ? swap_->free() : 0; }
   const EngineCounters& counters() const { return counters_; }
   const MemoryPlan& memory() const { return memory_; }
   const runtime::RunStats& stats() const { return executor_->stats(); }
   const plan::Plan& plan() const { return executor_->plan(); }
+  // What the last step held, and how long it took; for cost models.
+  const sched::StepSample& last_step() const { return last_step_; }
+  // Runs steps of random content and fits their cost. Only while idle; takes about a second, and empties the
+  // prefix cache.
+  sched::StepCost measure_cost();
 
  private:
   struct Sequence {
     uint64_t id;
     SequenceRequest request;
     std::vector<int32_t> tokens;  // prompt and generated
-    std::vector<int32_t> blocks;
-    int64_t computed = 0;  // tokens whose keys are in the pools
-    int64_t reused = 0;    // of those, computed by others
-    int64_t known = 0;     // blocks that the pool knows
-    int64_t limit = 0;     // tokens.size() may not pass this
+    std::vector<int32_t> blocks;  // of the device
+    int64_t reused = 0;           // tokens of the prompt computed by others
+    int64_t known = 0;            // blocks that the pool knows
+    int64_t reached = 0;          // most tokens that were computed; below, they are computed again
+    int64_t limit = 0;            // tokens.size() may not pass this
     int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
   };
-  void admit();
-  void reuse(Sequence& s);
-  void publish(Sequence& s);
+  Sequence& at(sched::Slot slot) { return *sequences_[static_cast<size_t>(slot)]; }
+  const sched::Sequence& state(sched::Slot slot) const {
+    return ledger_->state().sequences[static_cast<size_t>(slot)];
+  }
+  double now() const;
+  int64_t fit_memory(const std::vector<models::Parameter>& parameters);
+  void make_scheduler();
+  void settle(bool wait);
+  void carry_out();
+  void hold_blocks(const sched::Work& work, bool fresh);
+  void reuse(sched::Slot slot);
+  void trim();
+  void publish(sched::Slot slot);
   void copy_block(int32_t from, int32_t to, int64_t tokens);
+  void end(sched::Slot slot);
   bool accept(Sequence& s, std::span<const float> logits, TokenEvent& event);
 
   const Model& model_;
@@ -130,17 +166,21 @@ class Engine {
   std::unique_ptr<runtime::StateStore> states_;
   std::unique_ptr<runtime::PlanCache> plans_;
   std::unique_ptr<runtime::Executor> executor_;
+  std::vector<KvSwap::Pool> caches_;  // each state of keys or values
   std::unique_ptr<BlockPool> pool_;
+  std::unique_ptr<KvSwap> swap_;  // may be absent
+  std::unique_ptr<sched::Ledger> ledger_;
+  std::unique_ptr<sched::Policy> policy_;
+  std::unique_ptr<StepInputs> inputs_;
   MemoryPlan memory_;
   EngineCounters counters_;
-  std::vector<std::pair<std::byte*, int64_t>>
-      caches_;  // each state of keys or values: data, bytes of a token
   Sampler sampler_;
-  std::deque<Sequence> waiting_;
-  std::vector<std::unique_ptr<Sequence>> running_;
+  sched::Decision decision_;
+  sched::StepSample last_step_;
+  std::vector<std::unique_ptr<Sequence>> sequences_;  // by slot; null: vacant
+  std::unordered_map<uint64_t, sched::Slot> slots_;   // by id, those not cancelled
+  std::vector<KvSwap::Ended> ended_;
   uint64_t next_id_ = 1;
-  // Inputs of the plan, of full capacity.
-  std::vector<int32_t> ids_, positions_, slots_, seqs_, tables_, rows_;
 };
 
 // The serving shape that `options` give for a model, and what memory it takes (used by `hoist inspect` too).

@@ -61,8 +61,9 @@ void Ledger::remove(Slot slot) {
 
 void Ledger::drop(Slot slot) {
   Sequence& s = at(slot);
-  HOIST_CHECK(s.live && s.place == KvPlace::kDevice, "only what lies on the device is dropped");
-  state_.device.free += s.blocks;
+  HOIST_CHECK(s.live && (s.place == KvPlace::kDevice || s.place == KvPlace::kHost),
+              "there is nothing to drop");
+  (s.place == KvPlace::kDevice ? state_.device : state_.host).free += s.blocks;
   if (s.generated == 0) ++state_.waiting;
   s.blocks = s.computed = 0;
   s.place = KvPlace::kNone;
@@ -118,6 +119,13 @@ void Ledger::begin(const std::vector<Work>& work) {
     tokens += w.tokens;
   }
   HOIST_CHECK(tokens <= state_.limits.step_tokens, "too many tokens in a step");
+}
+
+void Ledger::reuse(Slot slot, int64_t tokens) {
+  Sequence& s = at(slot);
+  HOIST_CHECK(s.live && s.place == KvPlace::kDevice, "only what runs takes known tokens");
+  HOIST_CHECK(tokens >= 0 && tokens < s.left(), "the last token is always computed");
+  s.computed += tokens;
 }
 
 void Ledger::end(const std::vector<Work>& work) {

@@ -27,12 +27,15 @@ class Ledger {
   void remove(Slot slot);
 
   // The parts of a Decision, one by one (state.h says in which order).
-  void drop(Slot slot);
+  void drop(Slot slot);  // also of what lies on the host, where it was lost
   void start_out(Slot slot);
   void start_in(Slot slot);
   void end_transfer(Slot slot);
   // Takes the blocks of a step's work.
   void begin(const std::vector<Work>& work);
+  // So many of a sequence's next tokens are known from others (a prefix cache): they need no computing. After
+  // begin(), at most left() - 1; the caller lessens the step's work by what is done so.
+  void reuse(Slot slot, int64_t tokens);
   // The step is over: counts tokens as computed, and those that yield as generated. Does not remove.
   void end(const std::vector<Work>& work);
 

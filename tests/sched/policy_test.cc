@@ -201,7 +201,7 @@ TEST(LedgerDeath, BrokenPromisesAbort) {
   EXPECT_DEATH(ledger.begin({{a, 16, 0, false, true}}), "blocks");
   EXPECT_DEATH(ledger.begin({{a, 17, 2, false, true}}), "tokens");
   EXPECT_DEATH(ledger.begin({{a, 16, 1, false, true}, {b, 32, 2, false, true}}), "overdrawn");
-  EXPECT_DEATH(ledger.drop(a), "device");
+  EXPECT_DEATH(ledger.drop(a), "nothing to drop");
   EXPECT_DEATH(ledger.start_in(a), "host");
   ledger.begin({{a, 16, 1, false, true}});
   ledger.end({{a, 16, 1, false, true}});
