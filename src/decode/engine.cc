@@ -101,11 +101,12 @@ int64_t Engine::fit_memory(const std::vector<models::Parameter>& parameters) {
   const MemoryPlan m = memory_of(plan);
   const int64_t swap = options_.swap_folder.empty() ? options_.swap_bytes : 0;
   const int64_t needed = m.weights + m.arena + StepInputs(shape_).bytes() + swap + kProcessBytes;
-  const int64_t blocks = (options_.memory - needed) / m.cache;
-  if (options_.memory < needed || blocks * shape_.block < kLeastContext)
+  const int64_t blocks = (options_.memory - needed) / m.cache,
+                least_context = std::min(kLeastContext, context_);
+  if (options_.memory < needed || blocks * shape_.block < least_context)
     throw Error(ErrorCode::kResourceExhausted,
                 "memory: found " + std::to_string(options_.memory) + " bytes, expected at least " +
-                    std::to_string(needed + ceil_div(kLeastContext, shape_.block) * m.cache) + ": " +
+                    std::to_string(needed + ceil_div(least_context, shape_.block) * m.cache) + ": " +
                     std::to_string(m.weights) + " for weights, " + std::to_string(m.arena) +
                     " of work space, " + std::to_string(swap + kProcessBytes) + " for the rest, " +
                     std::to_string(m.cache) + " for every " + std::to_string(shape_.block) +

@@ -110,6 +110,7 @@ class Engine {
   void step(std::vector<TokenEvent>& events);
 
   bool idle() const { return slots_.empty(); }
+  bool settling() const { return swap_ && swap_->busy(); }  // transfers are under way, of the cancelled too
   int64_t queued() const { return ledger_->state().waiting; }  // nothing of it is computed yet
   int64_t active() const { return static_cast<int64_t>(slots_.size()) - queued(); }
   int64_t context() const { return context_; }

@@ -1,101 +1,10 @@
 // The engine: what sequences share costs once and changes nothing, and every block comes back.
-#include "decode/engine.h"
-
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <map>
-#include <random>
-
-#include "io/checkpoint_files.h"
-#include "io/files.h"
+#include "engine_session.h"
 
 namespace hoist::decode {
 namespace {
-
-using Tokens = std::vector<int32_t>;
-
-Model fixture(const std::string& name) {
-  std::string folder = HOIST_SOURCE_DIR;
-  folder += "/tests/fixtures/parity/" + name;
-  Model m;
-  m.folder = folder;
-  m.name = name;
-  m.config = io::load_model_config(folder);
-  m.files = std::make_unique<io::CheckpointFiles>(io::join_path(folder, "model.safetensors"));
-  return m;
-}
-
-EngineOptions small(int64_t seqs, int64_t context, int64_t cache_tokens) {
-  EngineOptions o;
-  o.threads = 1;
-  o.max_seqs = seqs;
-  o.step_tokens = 24;
-  o.context = context;
-  o.cache_tokens = cache_tokens;
-  o.block = 4;
-  return o;
-}
-
-// What became of a sequence: its tokens, and the bits of all its logits.
-struct Said {
-  Tokens tokens;
-  std::vector<float> logits;
-  Finish finish = Finish::kNone;
-  int64_t reused = 0;
-};
-
-struct Session {
-  Engine engine;
-  std::map<uint64_t, std::shared_ptr<Said>> said;
-  Session(const Model& m, const EngineOptions& o) : engine(m, o) {}
-  uint64_t add(const Tokens& prompt, int64_t count, uint64_t scope = 0) {
-    auto s = std::make_shared<Said>();
-    SequenceRequest r;
-    r.prompt = prompt;
-    r.max_tokens = count;
-    r.scope = scope;
-    r.on_logits = [s](std::span<const float> x) { s->logits.insert(s->logits.end(), x.begin(), x.end()); };
-    const uint64_t id = engine.add(std::move(r));
-    said[id] = s;
-    return id;
-  }
-  void step() {
-    std::vector<TokenEvent> events;
-    engine.step(events);
-    for (const TokenEvent& e : events) {
-      Said& s = *said[e.id];
-      if (e.token != kNoToken) s.tokens.push_back(e.token);
-      s.finish = e.finish;
-      s.reused = e.reused;
-    }
-  }
-  void finish() {
-    while (!engine.idle()) step();
-  }
-};
-
-Said alone(const Model& m, const Tokens& prompt, int64_t count) {
-  EngineOptions o = small(1, 64, 64);
-  o.prefix_cache = false;
-  Session r(m, o);
-  const uint64_t id = r.add(prompt, count);
-  r.finish();
-  return *r.said[id];
-}
-
-void expect_same(const Said& got, const Said& want) {
-  EXPECT_EQ(got.tokens, want.tokens);
-  ASSERT_EQ(got.logits.size(), want.logits.size());
-  EXPECT_EQ(0, std::memcmp(got.logits.data(), want.logits.data(), got.logits.size() * sizeof(float)));
-}
-
-Tokens some(std::mt19937& random, int64_t count, int64_t vocab) {
-  Tokens t;
-  for (int64_t i = 0; i < count; ++i)
-    t.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(vocab)));
-  return t;
-}
 
 TEST(PrefixReuse, ASharedBeginningIsComputedOnce) {
   for (const char* name : {"llama3", "qwen2"}) {
