@@ -298,6 +298,7 @@ void add_bench(Command root) {
   }
   add_bench_train(app);
   add_bench_generate(app);
+  add_bench_policies(app);
 }
 
 }  // namespace hoist::cli

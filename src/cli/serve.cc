@@ -15,7 +15,8 @@ namespace hoist::cli {
 namespace {
 
 struct ServeOptions {
-  std::string model, host = "127.0.0.1", name, cache = "f32", trace;
+  std::string model, host = "127.0.0.1", name, cache = "f32", trace, policy = "fcfs", memory, swap = "0",
+                     swap_folder;
   int port = 8080;
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts;
@@ -58,6 +59,10 @@ void run(const ServeOptions& o) {
   if (cache != DType::f32 && cache != DType::bf16 && cache != DType::i8)
     throw_invalid("--cache-type: found '" + o.cache + "', expected f32, bf16 or i8");
   options.cache = *cache;
+  options.policy = sched::parse_policy(o.policy, "--policy");
+  if (!o.memory.empty()) options.memory = parse_bytes(o.memory, "--memory");
+  options.swap_bytes = parse_bytes(o.swap, "--swap");
+  options.swap_folder = o.swap_folder;
   if (!o.trace.empty()) options.trace = &trace;
   decode::Engine engine(model, options);
   const decode::MemoryPlan& m = engine.memory();
@@ -104,6 +109,16 @@ void add_serve(Command root) {
   app.option("--cache-tokens", o->cache_tokens,
              "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
   app.option("--cache-type", o->cache, "Element type of the KV cache: f32, bf16 or i8");
+  app.option(
+      "--memory", o->memory,
+      "Bytes for the whole server, such as 6GiB: the KV cache gets what weights and work space leave, and "
+      "the context is cut to it");
+  app.option(
+      "--policy", o->policy,
+      "Who runs next: fcfs, srpt, mlfq or sj-mlfq (skip-join feedback queue: short answers first, without "
+      "knowing them), with options as in sj-mlfq:promote=1; see `hoist simulate serve`");
+  app.option("--swap", o->swap, "Bytes for keys and values of interrupted sequences; 0: computed again");
+  app.option("--swap-folder", o->swap_folder, "Keep those in a file in this folder; empty: in memory");
   app.flag("--exact", o->exact,
            "Compute in float32 throughout, also where weights are stored in fewer bits; slower");
   app.option("--max-queue", o->max_queue, "Requests that may wait; more are answered 429")

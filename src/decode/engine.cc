@@ -376,22 +376,23 @@ void Engine::step(std::vector<TokenEvent>& events) {
   ++counters_.steps;
   inputs_->set_lengths(*executor_);
   executor_->run();
+  const kernels::TensorView logits = executor_->output("logits");
+  const size_t vocab = static_cast<size_t>(model_.config.vocab);
+  std::vector<sched::Slot> finished;
+  for (size_t r = 0; r < row_slot.size(); ++r) {
+    TokenEvent event;
+    if (accept(at(row_slot[r]), {logits.as<const float>() + r * vocab, vocab}, event))
+      finished.push_back(row_slot[r]);
+    if (event.token != kNoToken) ++counters_.generated_tokens;
+    events.push_back(std::move(event));
+  }
   const double end_of_step = now();
   last_step_.seconds = end_of_step - ledger_->state().now;
   ledger_->set_now(end_of_step);
   ledger_->end(decision_.work);
   for (const sched::Work& w : decision_.work) publish(w.slot);
   policy_->ran(ledger_->state(), decision_.work, last_step_.seconds);
-
-  const kernels::TensorView logits = executor_->output("logits");
-  const size_t vocab = static_cast<size_t>(model_.config.vocab);
-  for (size_t r = 0; r < row_slot.size(); ++r) {
-    TokenEvent event;
-    const bool last = accept(at(row_slot[r]), {logits.as<const float>() + r * vocab, vocab}, event);
-    if (event.token != kNoToken) ++counters_.generated_tokens;
-    events.push_back(std::move(event));
-    if (last) end(row_slot[r]);
-  }
+  for (sched::Slot slot : finished) end(slot);
 }
 
 // Samples the next token of a sequence; true when it is finished.

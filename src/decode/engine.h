@@ -119,6 +119,7 @@ class Engine {
   int64_t kept_blocks() const { return pool_->kept(); }  // free, but for what they hold
   int64_t swap_blocks() const { return swap_ ? swap_->blocks() : 0; }
   int64_t free_swap_blocks() const { return swap_ ? swap_->free() : 0; }
+  double swap_block_seconds() const { return swap_ ? swap_->block_seconds() : 0; }
   const EngineCounters& counters() const { return counters_; }
   const MemoryPlan& memory() const { return memory_; }
   const runtime::RunStats& stats() const { return executor_->stats(); }
