@@ -147,7 +147,6 @@ PoliciesResult measure_policies(const PoliciesOptions& o, FunctionRef<void(const
       const sim::ServeResult real = replay(engine, trace, model.config.vocab, false, samples, progress);
       sim::Machine machine;
       machine.limits = limits;
-      machine.cost = result.cost;
       machine.device_blocks = engine.total_blocks();
       machine.host_blocks = engine.swap_blocks();
       machine.kv_token_bytes =
@@ -155,11 +154,14 @@ PoliciesResult measure_policies(const PoliciesOptions& o, FunctionRef<void(const
       if (machine.host_blocks > 0)
         machine.link_bytes_second =
             machine.kv_token_bytes * static_cast<double>(limits.block) / engine.swap_block_seconds();
-      const auto policy = sched::make_policy(options.policy, result.cost);
-      const sim::ServeResult simulated = sim::simulate(machine, *policy, trace);
       const sim::Slo slo{1e9, 1e9};
       run.real = sim::summarize(real, slo);
-      run.simulated = sim::summarize(simulated, slo);
+      for (auto [cost, summary] : {std::pair{result.cost, &run.forecast},
+                                   std::pair{sched::fit_step_cost(samples), &run.simulated}}) {
+        machine.cost = cost;
+        const auto policy = sched::make_policy(options.policy, result.cost);
+        *summary = sim::summarize(sim::simulate(machine, *policy, trace), slo);
+      }
       run.real_seconds = real.seconds;
       done(run);
       result.runs.push_back(std::move(run));
@@ -191,6 +193,8 @@ std::vector<Row> to_rows(const PoliciesOptions& o, const PoliciesResult& result)
     add("policy.utilization", run.real.utilization, "");
     add("policy.mean.gain", first.real.latency.mean / run.real.latency.mean, "x");
     add("policy.p99.ratio", run.real.latency.p99 / first.real.latency.p99, "x");
+    add("forecast.mean.ratio", run.forecast.latency.mean / run.real.latency.mean, "x");
+    add("forecast.p95.ratio", run.forecast.latency.p95 / run.real.latency.p95, "x");
     add("simulated.mean", run.simulated.latency.mean, "s");
     add("simulated.p95", run.simulated.latency.p95, "s");
     add("simulated.mean.ratio", run.simulated.latency.mean / run.real.latency.mean, "x");

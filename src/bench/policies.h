@@ -1,9 +1,10 @@
 // Scheduling policies in the real engine and in the simulator, on the same requests.
 //
-// The engine is driven in real time: requests are added when they arrive, their answers end after as many
-// tokens as the workload drew (which no policy but an oracle is told), and what follows is the time they
-// took. The simulator then gets the same requests and the cost of steps as measured here, so that its figures
-// can be held against the engine's.
+// The engine is driven in real time: requests are added when they arrive, and their answers end after as many
+// tokens as the workload drew (which no policy but an oracle is told). The simulator gets the same requests,
+// once with the cost of steps measured beforehand on others (a forecast), and once with that of the run's own
+// steps: machines with other tenants change from one minute to the next, and a queue near saturation makes
+// much of little.
 #pragma once
 
 #include <string>
@@ -31,7 +32,7 @@ struct PoliciesOptions {
 struct PolicyResult {
   std::string policy;
   double load = 0, rate = 0;
-  sim::Summary real, simulated;
+  sim::Summary real, forecast, simulated;
   double real_seconds = 0;
 };
 
@@ -47,8 +48,8 @@ PoliciesResult measure_policies(const PoliciesOptions& options, FunctionRef<void
                                 FunctionRef<void(const PolicyResult&)> done);
 
 // Names policy.mean, policy.p95, policy.p99 (seconds to completion), policy.ttft_p99, and for each
-// simulated.mean, simulated.p95; "gain" rows (policy.mean.gain: how many times better than the first
-// policy's).
+// simulated.mean, simulated.p95, and how many times the measured ones they and the forecast are; "gain" rows
+// (policy.mean.gain: how many times better than the first policy's).
 std::vector<Row> to_rows(const PoliciesOptions& options, const PoliciesResult& result);
 
 }  // namespace hoist::bench

@@ -33,13 +33,13 @@ void run(Flags f) {
     if (terminal) std::fprintf(stderr, "\r\033[K%s", text.c_str());
   };
   if (!f.json)
-    std::printf("%-24s %5s %8s %9s %9s %9s %9s %9s %6s | %9s %9s\n", "policy", "load", "rate", "mean s",
-                "p50", "p95", "p99", "ttft p99", "busy", "sim mean", "sim p95");
+    std::printf("%-24s %5s %8s %9s %9s %9s %9s %9s %6s | %9s %9s | %9s %9s\n", "policy", "load", "rate",
+                "mean s", "p50", "p95", "p99", "ttft p99", "busy", "sim mean", "p95", "forecast", "p95");
   const bench::PoliciesResult result = bench::measure_policies(o, note, [&](const bench::PolicyResult& r) {
     clear();
     if (f.json) return;
-    std::printf("%-24s %5.2f %8.3g %9.4g %9.4g %9.4g %9.4g %9.4g %5.0f%% | %9.4g %9.4g\n", r.policy.c_str(),
-                r.load, r.rate, r.real.latency.mean, r.real.latency.p50, r.real.latency.p95,
+    std::printf("%-24s %5.2f %8.3g %9.4g %9.4g %9.4g %9.4g %9.4g %5.0f%% | %9.4g %9.4g | %9.4g %9.4g\n",
+                r.policy.c_str(), r.load, r.rate, r.real.latency.mean, r.real.latency.p50, r.real.latency.p95,
                 r.real.latency.p99, r.real.ttft.p99, 100 * r.real.utilization, r.simulated.latency.mean,
                 r.simulated.latency.p95);
     std::fflush(stdout);
@@ -83,7 +83,8 @@ void add_bench_policies(Command app) {
   sub.footer(
       "Runs in real time: a load of 0.9 with 200 requests takes minutes per policy. All policies get the "
       "same\n"
-      "requests; the simulator gets them too, with the cost of steps measured beforehand on others.\n\n"
+      "requests; the simulator gets them too, with the cost of this run's steps, and for the forecast that "
+      "of others before.\n\n"
       "Example:\n  hoist bench policies --policy fcfs --policy sj-mlfq --load 0.5,0.8 --requests 300");
   sub.callback([f] { run(*f); });
 }
