@@ -41,7 +41,7 @@ void run(Flags f) {
     std::printf("%-24s %5.2f %8.3g %9.4g %9.4g %9.4g %9.4g %9.4g %5.0f%% | %9.4g %9.4g | %9.4g %9.4g\n",
                 r.policy.c_str(), r.load, r.rate, r.real.latency.mean, r.real.latency.p50, r.real.latency.p95,
                 r.real.latency.p99, r.real.ttft.p99, 100 * r.real.utilization, r.simulated.latency.mean,
-                r.simulated.latency.p95);
+                r.simulated.latency.p95, r.forecast.latency.mean, r.forecast.latency.p95);
     std::fflush(stdout);
   });
   clear();

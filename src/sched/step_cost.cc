@@ -141,7 +141,19 @@ StepCost fit_step_cost(std::span<const StepSample> samples) {
       best = c;
     }
   }
-  return {best[0], best[1], best[2], best[3], best[4]};
+  // Relative errors leave slow outliers out; scaled, the whole takes as long as it did, which is what queues
+  // see.
+  StepCost cost{best[0], best[1], best[2], best[3], best[4]};
+  double predicted = 0, measured = 0;
+  for (const StepSample& s : samples) {
+    predicted += cost.seconds(s.load);
+    measured += s.seconds;
+  }
+  if (predicted > 0)
+    for (double* c :
+         {&cost.fixed, &cost.prefill_token, &cost.prefill_pair, &cost.decode_row, &cost.context_token})
+      *c *= measured / predicted;
+  return cost;
 }
 
 double relative_error(const StepCost& cost, std::span<const StepSample> samples) {

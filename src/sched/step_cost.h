@@ -56,8 +56,8 @@ struct StepSample {
   double seconds = 0;  // measured, positive
 };
 
-// Least squares on the relative error with no negative coefficient; what the samples do not tell apart is
-// zero. Needs at least one sample.
+// Least squares on the relative error with no negative coefficient, scaled to the samples' whole time; what
+// they do not tell apart is zero. Needs at least one sample.
 StepCost fit_step_cost(std::span<const StepSample> samples);
 // Mean of |predicted / measured - 1|.
 double relative_error(const StepCost& cost, std::span<const StepSample> samples);
