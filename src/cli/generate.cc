@@ -27,7 +27,7 @@ struct GenerateOptions {
   std::vector<int32_t> prompt_ids;
   bool json = false, logits = false, exact = false, ignore_eos = false, no_special = false;
   int threads = 0;
-  int64_t context = 0, step_tokens = 256;
+  int64_t context = 0, step_tokens = 256, speculate = 0;
 };
 
 std::string read_prompt(const GenerateOptions& o) {
@@ -76,6 +76,7 @@ void run(const GenerateOptions& o) {
   if (o.count < options.context - n) options.context = n + o.count;
   options.cache_tokens = options.context;
   options.weights_as_stored = !o.exact;
+  options.speculate = o.speculate;
   if (!o.trace.empty()) options.trace = &trace;
   decode::Engine engine(model, options);
 
@@ -114,6 +115,7 @@ void run(const GenerateOptions& o) {
     events.clear();
     engine.step(events);
     for (const decode::TokenEvent& e : events) {
+      if (done) break;  // a step may bring several tokens
       if (first == Clock::time_point{}) first = Clock::now();
       if (e.token != decode::kNoToken) {
         ids.push_back(e.token);
@@ -192,6 +194,10 @@ void add_generate(Command root) {
   app.option("--threads", o->threads, "Threads; 0: one per core");
   app.option("--context", o->context, "Longest sequence in tokens; 0: the model's own");
   app.option("--step-tokens", o->step_tokens, "Prompt tokens computed at once");
+  app.option("--speculate", o->speculate,
+             "Tokens guessed ahead from what was said before, to check several in one step; the text stays "
+             "the same")
+      .range(int64_t{0}, int64_t{64});
   app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
       "Example:\n  hoist generate path/to/model -p \"Once upon a time\" -n 100 --temperature 0.7 --top-p "

@@ -1,6 +1,7 @@
 // hoist serve: an OpenAI-compatible server and a page, on loopback.
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "cli/options.h"
@@ -16,11 +17,11 @@ namespace {
 
 struct ServeOptions {
   std::string model, host = "127.0.0.1", name, cache = "f32", trace, policy = "fcfs", memory, swap = "0",
-                     swap_folder;
+                     draft, swap_folder;
   int port = 8080;
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts;
-  int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128,
+  int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, speculate = 0,
           max_body = 4 << 20;
   int threads = 0, connections = 256;
   double drain_seconds = 30;
@@ -63,6 +64,13 @@ void run(const ServeOptions& o) {
   if (!o.memory.empty()) options.memory = parse_bytes(o.memory, "--memory");
   options.swap_bytes = parse_bytes(o.swap, "--swap");
   options.swap_folder = o.swap_folder;
+  std::optional<decode::Model> draft;
+  options.speculate = o.speculate;
+  if (!o.draft.empty()) {
+    draft = decode::open_model(o.draft);
+    options.draft = &*draft;
+    if (options.speculate == 0) options.speculate = 4;
+  }
   if (!o.trace.empty()) options.trace = &trace;
   decode::Engine engine(model, options);
   const decode::MemoryPlan& m = engine.memory();
@@ -117,6 +125,13 @@ void add_serve(Command root) {
       "--policy", o->policy,
       "Who runs next: fcfs, srpt, mlfq or sj-mlfq (skip-join feedback queue: short answers first, without "
       "knowing them), with options as in sj-mlfq:promote=1; see `hoist simulate serve`");
+  app.option("--speculate", o->speculate,
+             "Tokens guessed ahead from what was said before, to check several in one step; answers do not "
+             "change; "
+             "0: none")
+      .range(int64_t{0}, int64_t{64});
+  app.option("--draft-model", o->draft,
+             "A smaller model of the same vocabulary that guesses them (default 4)");
   app.option("--swap", o->swap, "Bytes for keys and values of interrupted sequences; 0: computed again");
   app.option("--swap-folder", o->swap_folder, "Keep those in a file in this folder; empty: in memory");
   app.flag("--exact", o->exact,

@@ -40,6 +40,8 @@ models::ServeShape serve_shape(const io::ModelConfig& config, DType stored, cons
   int64_t context = context_of(config, o);
   s.tokens = std::max(o.step_tokens, o.max_seqs);
   s.seqs = s.rows = o.max_seqs;
+  // A sequence that guesses wants the logits of each guess.
+  if (o.speculate > 0) s.rows = std::min(s.tokens, o.max_seqs * (1 + o.speculate));
   s.block = o.block;
   s.seq_blocks = ceil_div(context, o.block);
   int64_t tokens = o.cache_tokens;
@@ -84,6 +86,11 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
     if (s.role == ir::Role::kCache)
       caches_.push_back({states_->data(s.name), s.type.bytes() / shape_.blocks});
   make_scheduler();
+  if (options_.speculate > 0) {
+    EngineOptions of_draft = options_;
+    of_draft.context = context_;
+    drafter_ = options_.draft ? make_model_drafter(model, *options_.draft, of_draft) : make_prompt_lookup();
+  }
 }
 
 Engine::~Engine() = default;
@@ -328,6 +335,43 @@ void Engine::trim() {
   }
 }
 
+// Guesses for sequences that decode, as far as the step has room for them: tokens, rows and free blocks.
+void Engine::draft() {
+  if (!drafter_) return;
+  int64_t tokens = shape_.tokens, rows = shape_.rows;
+  for (const sched::Work& w : decision_.work) {
+    tokens -= w.tokens;
+    rows -= w.yields;
+  }
+  asks_.clear();
+  for (const sched::Work& w : decision_.work) {
+    Sequence& s = at(w.slot);
+    s.draft.clear();
+    // The last token before the limit ends the sequence, so no guess follows it.
+    const int64_t room = s.limit - static_cast<int64_t>(s.tokens.size()) - 1;
+    const int64_t most = std::min({s.length.most(options_.speculate), room, tokens, rows});
+    if (!w.decode || most < 1) {
+      s.length.skipped();
+      continue;
+    }
+    tokens -= most;
+    rows -= most;
+    asks_.push_back({s.id, s.request.scope, s.tokens, most, {}});
+  }
+  if (asks_.empty()) return;
+  drafter_->propose(asks_);
+  for (Drafter::Ask& a : asks_) {
+    const sched::Slot slot = slots_.at(a.id);
+    Sequence& s = at(slot);
+    const int64_t held = state(slot).blocks;
+    const int64_t blocks =
+        std::max(held, ceil_div(static_cast<int64_t>(s.tokens.size() + a.draft.size()), shape_.block));
+    if (!ledger_->grow(slot, blocks)) continue;
+    HOIST_CHECK(pool_->take(blocks - held, s.blocks), "the pool and the ledger disagree");
+    s.draft = std::move(a.draft);
+  }
+}
+
 void Engine::copy_block(int32_t from, int32_t to, int64_t tokens) {
   for (const KvSwap::Pool& c : caches_)
     std::memcpy(c.data + to * c.block_bytes, c.data + from * c.block_bytes,
@@ -354,37 +398,39 @@ void Engine::step(std::vector<TokenEvent>& events) {
     settle(true);
     return;
   }
+  draft();
   inputs_->clear();
   last_step_.load = {};
-  std::vector<sched::Slot> row_slot;
   for (const sched::Work& w : decision_.work) {
     Sequence& s = at(w.slot);
+    // The guesses stand behind what was said while the step's inputs are made.
+    s.tokens.insert(s.tokens.end(), s.draft.begin(), s.draft.end());
+    const int64_t guesses = static_cast<int64_t>(s.draft.size());
     const int64_t first = state(w.slot).computed, until = first + w.tokens;
-    inputs_->add(std::span(s.tokens).subspan(static_cast<size_t>(first), static_cast<size_t>(w.tokens)),
-                 first, s.blocks, w.yields);
+    inputs_->add(
+        std::span(s.tokens).subspan(static_cast<size_t>(first), static_cast<size_t>(w.tokens + guesses)),
+        first, s.blocks, w.yields ? 1 + guesses : 0);
+    s.tokens.resize(s.tokens.size() - s.draft.size());
     if (w.decode)
-      last_step_.load.add_decode(until);
+      for (int64_t g = 0; g <= guesses; ++g) last_step_.load.add_decode(until + g);
     else
       last_step_.load.add_prefill(w.tokens, first);
+    counters_.drafted_tokens += guesses;
     const int64_t again = std::clamp<int64_t>(s.reached - first, 0, w.tokens);
     counters_.recomputed_tokens += again;
     counters_.prompt_tokens += std::clamp<int64_t>(s.prompt_tokens() - first - again, 0, w.tokens - again);
     s.reached = std::max(s.reached, until);
-    if (w.yields) row_slot.push_back(w.slot);
   }
   counters_.computed_tokens += inputs_->tokens();
   ++counters_.steps;
   inputs_->set_lengths(*executor_);
   executor_->run();
-  const kernels::TensorView logits = executor_->output("logits");
-  const size_t vocab = static_cast<size_t>(model_.config.vocab);
+  const float* logits = executor_->output("logits").as<const float>();
   std::vector<sched::Slot> finished;
-  for (size_t r = 0; r < row_slot.size(); ++r) {
-    TokenEvent event;
-    if (accept(at(row_slot[r]), {logits.as<const float>() + r * vocab, vocab}, event))
-      finished.push_back(row_slot[r]);
-    if (event.token != kNoToken) ++counters_.generated_tokens;
-    events.push_back(std::move(event));
+  for (sched::Work& w : decision_.work) {
+    if (!w.yields) continue;
+    if (sample(w, logits, events, w.extra)) finished.push_back(w.slot);
+    logits += (1 + static_cast<int64_t>(at(w.slot).draft.size())) * model_.config.vocab;
   }
   const double end_of_step = now();
   last_step_.seconds = end_of_step - ledger_->state().now;
@@ -393,6 +439,29 @@ void Engine::step(std::vector<TokenEvent>& events) {
   for (const sched::Work& w : decision_.work) publish(w.slot);
   policy_->ran(ledger_->state(), decision_.work, last_step_.seconds);
   for (sched::Slot slot : finished) end(slot);
+}
+
+// Samples at a piece's wanted rows, the next one only as long as the guess that it follows was right; true
+// when the sequence is finished. `extra`: guesses that held.
+bool Engine::sample(const sched::Work& w, const float* logits, std::vector<TokenEvent>& events,
+                    int64_t& extra) {
+  Sequence& s = at(w.slot);
+  const size_t vocab = static_cast<size_t>(model_.config.vocab);
+  bool last = false;
+  extra = 0;
+  for (size_t row = 0;; ++row) {
+    TokenEvent event;
+    last = accept(s, {logits + row * vocab, vocab}, event);
+    const int32_t token = event.token;
+    if (token != kNoToken) ++counters_.generated_tokens;
+    events.push_back(std::move(event));
+    if (last || row == s.draft.size() || token != s.draft[row]) break;
+    ++extra;
+  }
+  if (!s.draft.empty()) s.length.tried(static_cast<int64_t>(s.draft.size()), extra);
+  counters_.accepted_tokens += extra;
+  s.reached += extra;
+  return last;
 }
 
 // Samples the next token of a sequence; true when it is finished.

@@ -18,6 +18,7 @@
 
 #include "base/threads.h"
 #include "decode/block_pool.h"
+#include "decode/draft.h"
 #include "decode/kv_swap.h"
 #include "decode/model.h"
 #include "decode/sampler.h"
@@ -46,6 +47,8 @@ struct EngineOptions {
   std::function<double()> clock;  // seconds that policies see; empty: the steady clock
   int64_t block = 16;             // tokens per KV block
   DType cache = DType::f32;
+  int64_t speculate = 0;          // most tokens guessed ahead for a sequence in a step (draft.h); 0: none
+  const Model* draft = nullptr;   // which guesses them; null: prompt lookup
   bool prefix_cache = true;       // keep and reuse what prompts have in common
   bool weights_as_stored = true;  // false: f32
   bool pack = true;               // matrices in panels, which products are fastest from; same bits when f32
@@ -90,10 +93,11 @@ struct EngineCounters {
   int64_t prompt_tokens = 0;      // of those, tokens of prompts computed for the first time
   int64_t recomputed_tokens = 0;  // of those, computed before and dropped
   int64_t generated_tokens = 0;
-  int64_t reused_tokens = 0;                       // of prompts, taken from other sequences
-  int64_t preemptions = 0;                         // a sequence ran, could run on, and was made to wait
-  int64_t drops = 0, swaps_out = 0, swaps_in = 0;  // of sequences
-  int64_t lost_swaps = 0;                          // by a file that failed; computed again
+  int64_t reused_tokens = 0;                        // of prompts, taken from other sequences
+  int64_t drafted_tokens = 0, accepted_tokens = 0;  // guesses that were checked, and that held
+  int64_t preemptions = 0;                          // a sequence ran, could run on, and was made to wait
+  int64_t drops = 0, swaps_out = 0, swaps_in = 0;   // of sequences
+  int64_t lost_swaps = 0;                           // by a file that failed; computed again
 };
 
 class Engine {
@@ -140,6 +144,8 @@ class Engine {
     int64_t known = 0;            // blocks that the pool knows
     int64_t reached = 0;          // most tokens that were computed; below, they are computed again
     int64_t limit = 0;            // tokens.size() may not pass this
+    DraftLength length;
+    std::vector<int32_t> draft;  // guesses that this step checks
     int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
   };
   Sequence& at(sched::Slot slot) { return *sequences_[static_cast<size_t>(slot)]; }
@@ -154,6 +160,8 @@ class Engine {
   void hold_blocks(const sched::Work& work, bool fresh);
   void reuse(sched::Slot slot);
   void trim();
+  void draft();
+  bool sample(const sched::Work& w, const float* logits, std::vector<TokenEvent>& events, int64_t& extra);
   void publish(sched::Slot slot);
   void copy_block(int32_t from, int32_t to, int64_t tokens);
   void end(sched::Slot slot);
@@ -174,6 +182,8 @@ class Engine {
   std::unique_ptr<sched::Ledger> ledger_;
   std::unique_ptr<sched::Policy> policy_;
   std::unique_ptr<StepInputs> inputs_;
+  std::unique_ptr<Drafter> drafter_;  // may be absent
+  std::vector<Drafter::Ask> asks_;
   MemoryPlan memory_;
   EngineCounters counters_;
   Sampler sampler_;

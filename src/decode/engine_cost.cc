@@ -30,7 +30,7 @@ sched::StepCost Engine::measure_cost() {
     inputs_->clear();
     sched::StepLoad load;
     for (int64_t r = 0; r < rows; ++r) {
-      inputs_->add(std::span(tokens).first(1), keys - 1, blocks, true);
+      inputs_->add(std::span(tokens).first(1), keys - 1, blocks, 1);
       load.add_decode(keys);
     }
     run(load);
@@ -38,7 +38,7 @@ sched::StepCost Engine::measure_cost() {
   auto prefill = [&](int64_t count, int64_t before) {
     inputs_->clear();
     sched::StepLoad load;
-    inputs_->add(std::span(tokens).first(static_cast<size_t>(count)), before, blocks, true);
+    inputs_->add(std::span(tokens).first(static_cast<size_t>(count)), before, blocks, 1);
     load.add_prefill(count, before);
     run(load);
   };

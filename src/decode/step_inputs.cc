@@ -20,7 +20,7 @@ void StepInputs::bind(runtime::Executor& e) {
 }
 
 void StepInputs::add(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> blocks,
-                     bool yields) {
+                     int64_t wanted) {
   int32_t* table = tables_.data() + seqs_ * seq_blocks_;
   std::fill(std::copy(blocks.begin(), blocks.end(), table), table + seq_blocks_, 0);
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -33,7 +33,8 @@ void StepInputs::add(std::span<const int32_t> tokens, int64_t first, std::span<c
     owners_[at] = static_cast<int32_t>(seqs_);
   }
   ++seqs_;
-  if (yields) wanted_[static_cast<size_t>(rows_++)] = static_cast<int32_t>(tokens_ - 1);
+  for (int64_t t = tokens_ - wanted; t < tokens_; ++t)
+    wanted_[static_cast<size_t>(rows_++)] = static_cast<int32_t>(t);
 }
 
 void StepInputs::set_lengths(runtime::Executor& e) const {

@@ -19,9 +19,9 @@ class StepInputs {
   void bind(runtime::Executor& executor);  // this must stay where it is
 
   void clear() { tokens_ = seqs_ = rows_ = 0; }
-  // The tokens from `first` on of a sequence that holds `blocks`; with `yields` the last one's logits are
-  // wanted, and come in the order of calls.
-  void add(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> blocks, bool yields);
+  // The tokens from `first` on of a sequence that holds `blocks`. Logits of the last `wanted` are computed,
+  // and come in the order of calls.
+  void add(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> blocks, int64_t wanted);
   void set_lengths(runtime::Executor& executor) const;
 
   int64_t tokens() const { return tokens_; }

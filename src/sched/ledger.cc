@@ -128,6 +128,16 @@ void Ledger::reuse(Slot slot, int64_t tokens) {
   s.computed += tokens;
 }
 
+bool Ledger::grow(Slot slot, int64_t blocks) {
+  Sequence& s = at(slot);
+  HOIST_CHECK(s.live && s.place == KvPlace::kDevice, "only what runs grows");
+  if (blocks - s.blocks > state_.device.free) return false;
+  if (blocks <= s.blocks) return true;
+  state_.device.free -= blocks - s.blocks;
+  s.blocks = blocks;
+  return true;
+}
+
 void Ledger::end(const std::vector<Work>& work) {
   state_.last_work.clear();
   for (const Work& w : work) {
@@ -135,7 +145,8 @@ void Ledger::end(const std::vector<Work>& work) {
     if (!s.live) continue;  // cancelled meanwhile
     s.computed += w.tokens;
     HOIST_CHECK(w.yields == (s.left() == 0), "a token comes when all before it are computed");
-    if (w.yields) ++s.generated;
+    if (w.yields) s.generated += 1 + w.extra;
+    s.computed += w.extra;
     state_.last_work.push_back(w.slot);
   }
 }

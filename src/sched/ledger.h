@@ -36,6 +36,8 @@ class Ledger {
   // So many of a sequence's next tokens are known from others (a prefix cache): they need no computing. After
   // begin(), at most left() - 1; the caller lessens the step's work by what is done so.
   void reuse(Slot slot, int64_t tokens);
+  // A sequence of the step holds more blocks than planned, for guesses; false when so many are not free.
+  bool grow(Slot slot, int64_t blocks);
   // The step is over: counts tokens as computed, and those that yield as generated. Does not remove.
   void end(const std::vector<Work>& work);
 

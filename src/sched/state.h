@@ -68,6 +68,7 @@ struct Work {
   int64_t blocks = 0;   // of the device that it holds during the step
   bool decode = false;  // one row; else a piece of its prompt
   bool yields = false;  // computes its last token, so one is sampled
+  int64_t extra = 0;  // more tokens that the step turned out to yield (guesses that held); set by the driver
 };
 
 struct State {

@@ -51,12 +51,13 @@ struct Session {
   Engine engine;
   std::map<uint64_t, std::shared_ptr<Said>> said;
   Session(const Model& m, const EngineOptions& o) : engine(m, o) {}
-  uint64_t add(const Tokens& prompt, int64_t count, uint64_t scope = 0) {
+  uint64_t add(const Tokens& prompt, int64_t count, uint64_t scope = 0, const SamplingParams& sampling = {}) {
     auto s = std::make_shared<Said>();
     SequenceRequest r;
     r.prompt = prompt;
     r.max_tokens = count;
     r.scope = scope;
+    r.sampling = sampling;
     r.on_logits = [s](std::span<const float> x) {
       if (s->keep_logits) s->logits.insert(s->logits.end(), x.begin(), x.end());
     };
@@ -83,8 +84,8 @@ struct Session {
 class Alone {
  public:
   Alone(const Model& m, EngineOptions o) : session_(m, only_one(std::move(o))) {}
-  Said say(const Tokens& prompt, int64_t count) {
-    const uint64_t id = session_.add(prompt, count);
+  Said say(const Tokens& prompt, int64_t count, const SamplingParams& sampling = {}) {
+    const uint64_t id = session_.add(prompt, count, 0, sampling);
     session_.finish();
     return *session_.said[id];
   }
@@ -96,6 +97,7 @@ class Alone {
     o.prefix_cache = false;
     o.policy = {"fcfs", {}};
     o.swap_bytes = 0;
+    o.speculate = 0;
     return o;
   }
   Session session_;

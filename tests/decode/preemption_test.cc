@@ -18,6 +18,7 @@ struct Case {
   int64_t swap_blocks;
   bool file;
   bool prefix_cache;
+  int64_t speculate = 0;
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -42,6 +43,7 @@ TEST_P(Preemption, ChangesNothing) {
   o.cost = {1e-3, 1e-4, 0, 1e-4, 0};
   o.clock = ticking();
   o.prefix_cache = c.prefix_cache;
+  o.speculate = c.speculate;
   const int64_t block_bytes = models::cache_bytes_per_token(m.config, o.cache) * o.block;
   o.swap_bytes = c.swap_blocks * block_bytes;
   if (c.file) o.swap_folder = folder_for_swaps();
@@ -105,7 +107,8 @@ INSTANTIATE_TEST_SUITE_P(Policies, Preemption,
                                          Case{"mlfq_recompute", "mlfq:kv=recompute", 0, false, false},
                                          Case{"skip_join_reactive", "sj-mlfq:kv=reactive", 60, false, true},
                                          Case{"skip_join_proactive", "sj-mlfq", 60, false, true},
-                                         Case{"skip_join_file", "sj-mlfq", 100, true, false}),
+                                         Case{"skip_join_file", "sj-mlfq", 100, true, false},
+                                         Case{"skip_join_guessing", "sj-mlfq", 60, false, true, 3}),
                          [](const auto& info) { return info.param.name; });
 
 TEST(Policies, CostsAreMeasuredWhereTheyCount) {
