@@ -35,7 +35,11 @@ void add_page_routes(Router& router) {
   add_file(router, "/", "text/html; charset=utf-8", page_data::kIndexHtml);
   add_file(router, "/style.css", "text/css; charset=utf-8", page_data::kStyleCss);
   add_file(router, "/theme.js", "text/javascript; charset=utf-8", page_data::kThemeJs);
-  add_file(router, "/app.js", "text/javascript; charset=utf-8", page_data::kAppJs);
+  for (auto [path, content] :
+       {std::pair{"/common.js", page_data::kCommonJs}, std::pair{"/markdown.js", page_data::kMarkdownJs},
+        std::pair{"/text.js", page_data::kTextJs}, std::pair{"/chat.js", page_data::kChatJs},
+        std::pair{"/server.js", page_data::kServerJs}})
+    add_file(router, path, "text/javascript; charset=utf-8", content);
 }
 
 }  // namespace hoist::http

@@ -6,7 +6,7 @@
 
 namespace hoist::http {
 
-// GET /, /style.css, /theme.js, /app.js.
+// GET /, /style.css and the scripts.
 void add_page_routes(Router& router);
 
 }  // namespace hoist::http

@@ -5,6 +5,7 @@
 
 namespace hoist::http::page_data {
 
-extern const std::string_view kIndexHtml, kStyleCss, kThemeJs, kAppJs;
+extern const std::string_view kIndexHtml, kStyleCss, kThemeJs, kCommonJs, kMarkdownJs, kTextJs, kChatJs,
+    kServerJs;
 
 }  // namespace hoist::http::page_data

@@ -2,7 +2,8 @@
 #   cmake -DOUT=page_data.cc -DDIR=src/http/page -P embed.cmake
 set(text "// Generated from src/http/page by embed.cmake.\n#include \"http/page_data.h\"\n\n")
 string(APPEND text "namespace hoist::http::page_data {\n")
-foreach(pair "kIndexHtml=index.html" "kStyleCss=style.css" "kThemeJs=theme.js" "kAppJs=app.js")
+foreach(pair "kIndexHtml=index.html" "kStyleCss=style.css" "kThemeJs=theme.js" "kCommonJs=common.js"
+             "kMarkdownJs=markdown.js" "kTextJs=text.js" "kChatJs=chat.js" "kServerJs=server.js")
   string(REGEX MATCH "^([^=]+)=(.+)$" unused "${pair}")
   set(name ${CMAKE_MATCH_1})
   file(READ "${DIR}/${CMAKE_MATCH_2}" content)
