@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "decode/engine.h"
 #include "decode/text_stream.h"
+#include "hub/store.h"
 #include "io/json_value.h"
 
 namespace hoist::cli {
@@ -61,7 +62,7 @@ decode::SamplingParams sampling_of(const GenerateOptions& o, const io::Generatio
 void run(const GenerateOptions& o) {
   using Clock = std::chrono::steady_clock;
   if (o.count < 1) throw_invalid("-n: found " + std::to_string(o.count) + ", expected at least 1");
-  decode::Model model = decode::open_model(o.model);
+  decode::Model model = decode::open_model(hub::resolve_model(o.model));
   std::vector<int32_t> prompt = o.prompt_ids;  // the engine checks them against the vocabulary
   if (prompt.empty()) prompt = decode::encode_prompt(model, read_prompt(o), !o.no_special);
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/options.h"
 #include "decode/engine.h"
+#include "hub/store.h"
 #include "io/files.h"
 #include "io/gguf.h"
 #include "io/json_value.h"
@@ -219,7 +220,7 @@ void run(const InspectOptions& o) {
   }
   decode::Model model;
   try {
-    model = decode::open_model(o.path);
+    model = decode::open_model(hub::resolve_model(o.path));
   } catch (const Error& e) {
     if (io::is_directory(o.path) || e.code() != ErrorCode::kUnsupported) throw;
     std::fprintf(stderr, "note: %s\n", e.what());

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   hoist::cli::add_generate(root);
   hoist::cli::add_serve(root);
   hoist::cli::add_train(root);
+  hoist::cli::add_models(root);
   hoist::cli::add_inspect(root);
   hoist::cli::add_quantize(root);
   hoist::cli::add_tokenize(root);

@@ -19,6 +19,7 @@ std::string human_count(int64_t n);
 void add_generate(Command root);
 void add_tokenize(Command root);
 void add_inspect(Command root);
+void add_models(Command root);
 void add_train(Command root);
 void add_serve(Command root);
 void add_quantize(Command root);

@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "cli/options.h"
 #include "decode/quantize.h"
+#include "hub/store.h"
 #include "io/files.h"
 
 namespace hoist::cli {
@@ -64,7 +65,7 @@ std::string in_cases(const decode::QuantizePlan& plan) {
 }
 
 void run(const Options& o) {
-  const decode::Model model = decode::open_model(o.model);
+  const decode::Model model = decode::open_model(hub::resolve_model(o.model));
   const decode::QuantizePlan plan = decode::plan_quantize(model, o.quantize);
   const std::string path = o.out.empty() ? model.name + "-" + o.quantize.to + ".gguf" : o.out;
   if (!path.ends_with(".gguf"))

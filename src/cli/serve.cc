@@ -9,6 +9,7 @@
 #include "http/page.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "hub/store.h"
 #include "serve/async_engine.h"
 
 namespace hoist::cli {
@@ -30,7 +31,7 @@ struct ServeOptions {
 void run(const ServeOptions& o) {
   if (o.port < 0 || o.port > 65535)
     throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
-  decode::Model model = decode::open_model(o.model);
+  decode::Model model = decode::open_model(hub::resolve_model(o.model));
   if (!o.name.empty()) model.name = o.name;
   http::ServerOptions server_options;
   server_options.host = o.host;
@@ -67,7 +68,7 @@ void run(const ServeOptions& o) {
   std::optional<decode::Model> draft;
   options.speculate = o.speculate;
   if (!o.draft.empty()) {
-    draft = decode::open_model(o.draft);
+    draft = decode::open_model(hub::resolve_model(o.draft));
     options.draft = &*draft;
     if (options.speculate == 0) options.speculate = 4;
   }

@@ -13,6 +13,7 @@
 #include "bench/random_model.h"
 #include "cli/options.h"
 #include "decode/model.h"
+#include "hub/store.h"
 #include "io/json_value.h"
 
 namespace hoist::cli {
@@ -58,7 +59,7 @@ std::vector<std::pair<int64_t, int64_t>> linear_layers(const std::string& model)
   if (model == "llama-1.1b" || model == "gpt2-124m" || model == "tiny")
     c = bench::shape_config(model);
   else
-    c = decode::open_model(model).config;
+    c = decode::open_model(hub::resolve_model(model)).config;
   std::vector<std::pair<int64_t, int64_t>> out;
   auto add = [&](int64_t n, int64_t k) {
     for (const auto& seen : out)

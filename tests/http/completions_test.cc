@@ -415,7 +415,8 @@ TEST(Routes, ThePageIsCompleteAndStrict) {
       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
   EXPECT_EQ(page.header("Cross-Origin-Opener-Policy"), "same-origin");
   EXPECT_EQ(page.header("Referrer-Policy"), "no-referrer");
-  for (const char* file : {"/style.css", "/theme.js", "/common.js", "/markdown.js", "/text.js", "/chat.js", "/server.js"}) {
+  for (const char* file :
+       {"/style.css", "/theme.js", "/common.js", "/markdown.js", "/text.js", "/chat.js", "/server.js"}) {
     EXPECT_NE(page.body.find(std::string("\"") + file + "\""), std::string::npos) << file;
     EXPECT_GT(ask(running.port(), "GET", file).body.size(), 100u);
   }
