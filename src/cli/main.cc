@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
   hoist::cli::add_serve(root);
   hoist::cli::add_train(root);
   hoist::cli::add_models(root);
+  hoist::cli::add_ps(root);
+  hoist::cli::add_doctor(root);
   hoist::cli::add_inspect(root);
   hoist::cli::add_quantize(root);
   hoist::cli::add_tokenize(root);

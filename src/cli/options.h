@@ -20,6 +20,8 @@ void add_generate(Command root);
 void add_tokenize(Command root);
 void add_inspect(Command root);
 void add_models(Command root);
+void add_ps(Command root);
+void add_doctor(Command root);
 void add_train(Command root);
 void add_serve(Command root);
 void add_quantize(Command root);

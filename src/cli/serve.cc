@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "cli/servers.h"
 #include "http/completions.h"
 #include "http/page.h"
 #include "http/router.h"
@@ -87,6 +88,7 @@ void run(const ServeOptions& o) {
     http::CompletionsApi api(async, server, server_options.max_body_bytes);
     api.add_routes(router);
     http::add_page_routes(router);
+    const ServerNote note(server.url(), model.name);
     std::printf("Serving %s at %s  (Ctrl-C ends it)\n", model.name.c_str(), server.url().c_str());
     std::fflush(stdout);
     server.serve(router);
