@@ -65,20 +65,25 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
   device_ = device::make_cpu_device();
   options_.build.compile.threads = threads_->threads();
   plans_ = std::make_unique<runtime::PlanCache>(kernels::cpu_table(kernels::best_isa()), options_.build);
-  std::vector<models::Parameter> parameters = models::parameters(model.config, shape_.dtype, DType::f32);
+  parameters_ = models::parameters(model.config, shape_.dtype, DType::f32);
   if (options.pack)
-    parameters = models::in_panels(std::move(parameters), [&](const models::Parameter& p) {
+    parameters_ = models::in_panels(std::move(parameters_), [&](const models::Parameter& p) {
       return options.weights_as_stored ? model.block_format(p) : Symbol();
     });
-  if (options.memory > 0) shape_.blocks = fit_memory(parameters);
-  const plan::Plan& plan = plans_->get(models::serve_graph(model.config, shape_, parameters)).plan;
-  inputs_ = std::make_unique<StepInputs>(shape_);
+  if (options.memory > 0) shape_.blocks = fit_memory();
+  const plan::Plan& plan = plans_->get(serve_graph(shape_)).plan;
+  inputs_ = std::make_unique<StepInputs>(shape_, options.adapters.slots);
   memory_ = memory_of(plan);
   memory_.other = inputs_->bytes() + 9 * model.config.vocab;
   if (options.swap_folder.empty()) memory_.other += options.swap_bytes;
   states_ = std::make_unique<runtime::StateStore>(*device_);
   states_->declare(plan);
-  load_weights(model, parameters, *states_);
+  load_weights(model, parameters_, *states_);
+  if (options.adapters.slots > 0) {
+    adapter_targets_ = models::adapter_targets(parameters_, options.adapters);
+    adapter_versions_.resize(static_cast<size_t>(options.adapters.slots));
+    for (int64_t slot = 0; slot < options.adapters.slots; ++slot) set_adapter(slot, nullptr);
+  }
   executor_ = std::make_unique<runtime::Executor>(
       plan, runtime::ExecutorContext{*device_, *threads_, *states_, {}, options.trace, nullptr});
   inputs_->bind(*executor_);
@@ -100,14 +105,36 @@ double Engine::now() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+ir::Graph Engine::serve_graph(const models::ServeShape& shape) const {
+  ir::Graph g = models::serve_graph(model_.config, shape, parameters_);
+  return options_.adapters.slots > 0 ? models::add_adapters(g, parameters_, options_.adapters) : g;
+}
+
+std::unique_ptr<Adapter> Engine::load_adapter(const std::string& folder) const {
+  if (options_.adapters.slots == 0) throw_invalid(folder + ": this server has no room for adapters");
+  return decode::load_adapter(folder, parameters_, options_.adapters);
+}
+
+void Engine::set_adapter(int64_t slot, const Adapter* adapter) {
+  HOIST_CHECK(slot >= 0 && slot < options_.adapters.slots, "no such adapter slot");
+  for (const auto& [id, s] : slots_)
+    if (at(s).request.adapter == slot)
+      throw Error(ErrorCode::kUnavailable, "adapter slot " + std::to_string(slot) + " is in use");
+  for (const models::AdapterTarget& t : adapter_targets_)
+    fill_adapter_slot(adapter, t, slot, reinterpret_cast<float*>(states_->data(t.down)),
+                      reinterpret_cast<float*>(states_->data(t.up)));
+  ++adapter_versions_[static_cast<size_t>(slot)];
+}
+
 // Blocks of the KV pool that `memory` has room for beside all else. Cuts the context to them.
-int64_t Engine::fit_memory(const std::vector<models::Parameter>& parameters) {
+int64_t Engine::fit_memory() {
   models::ServeShape least = shape_;
   least.blocks = 1;
-  const plan::Plan& plan = plans_->get(models::serve_graph(model_.config, least, parameters)).plan;
+  const plan::Plan& plan = plans_->get(serve_graph(least)).plan;
   const MemoryPlan m = memory_of(plan);
   const int64_t swap = options_.swap_folder.empty() ? options_.swap_bytes : 0;
-  const int64_t needed = m.weights + m.arena + StepInputs(shape_).bytes() + swap + kProcessBytes;
+  const int64_t needed =
+      m.weights + m.arena + StepInputs(shape_, options_.adapters.slots).bytes() + swap + kProcessBytes;
   const int64_t blocks = (options_.memory - needed) / m.cache,
                 least_context = std::min(kLeastContext, context_);
   if (options_.memory < needed || blocks * shape_.block < least_context)
@@ -174,6 +201,16 @@ uint64_t Engine::add(SequenceRequest request) {
     if (id < 0 || id >= model_.config.vocab)
       throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
                     std::to_string(model_.config.vocab - 1));
+  if (request.adapter < -1 || request.adapter >= options_.adapters.slots)
+    throw_invalid("adapter: found slot " + std::to_string(request.adapter) + ", expected one of " +
+                  std::to_string(options_.adapters.slots));
+  // Keys and values are of one adapter, as it was when they were computed.
+  if (request.adapter >= 0) {
+    const uint64_t version = adapter_versions_[static_cast<size_t>(request.adapter)];
+    request.scope = (request.scope * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(request.adapter) + 1) *
+                        0xff51afd7ed558ccdu +
+                    version;
+  }
   auto s = std::make_unique<Sequence>();
   s->limit = request.max_tokens > context_ - n ? context_ : n + request.max_tokens;
   sched::Request r;
@@ -409,7 +446,7 @@ void Engine::step(std::vector<TokenEvent>& events) {
     const int64_t first = state(w.slot).computed, until = first + w.tokens;
     inputs_->add(
         std::span(s.tokens).subspan(static_cast<size_t>(first), static_cast<size_t>(w.tokens + guesses)),
-        first, s.blocks, w.yields ? 1 + guesses : 0);
+        first, s.blocks, w.yields ? 1 + guesses : 0, s.request.adapter);
     s.tokens.resize(s.tokens.size() - s.draft.size());
     if (w.decode)
       for (int64_t g = 0; g <= guesses; ++g) last_step_.load.add_decode(until + g);

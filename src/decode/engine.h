@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "decode/adapter.h"
 #include "decode/block_pool.h"
 #include "decode/draft.h"
 #include "decode/kv_swap.h"
@@ -49,6 +50,7 @@ struct EngineOptions {
   DType cache = DType::f32;
   int64_t speculate = 0;          // most tokens guessed ahead for a sequence in a step (draft.h); 0: none
   const Model* draft = nullptr;   // which guesses them; null: prompt lookup
+  models::AdapterShape adapters;  // room for LoRA adapters
   bool prefix_cache = true;       // keep and reuse what prompts have in common
   bool weights_as_stored = true;  // false: f32
   bool pack = true;               // matrices in panels, which products are fastest from; same bits when f32
@@ -62,7 +64,8 @@ struct SequenceRequest {
   int64_t max_tokens = 16;                       // also ends where the context is full
   int64_t known_length = sched::kUnknownLength;  // of the answer, for policies that ask an oracle
   bool ignore_eos = false;
-  uint64_t scope = 0;  // prefixes are shared only within one: a tenant, an adapter
+  int64_t adapter = -1;  // the slot of one (Engine::set_adapter); -1: none
+  uint64_t scope = 0;    // prefixes are shared only within one: a tenant, an adapter
   // Benches: so many of the prompt's first tokens are taken to be in the cache already, whatever lies there.
   int64_t assumed = 0;
   // Called with the logits of every sampled position, first the last of the prompt; may be empty.
@@ -130,6 +133,12 @@ class Engine {
   const plan::Plan& plan() const { return executor_->plan(); }
   // What the last step held, and how long it took; for cost models.
   const sched::StepSample& last_step() const { return last_step_; }
+  // Reads an adapter for this model, from any thread; throws Error. Takes no slot.
+  std::unique_ptr<Adapter> load_adapter(const std::string& folder) const;
+  // Puts an adapter into a slot (null: empties it). What sequences of the slot computed before is not reused
+  // after. Throws Error while a sequence uses the slot.
+  void set_adapter(int64_t slot, const Adapter* adapter);
+
   // Runs steps of random content and fits their cost. Only while idle; takes about a second, and empties the
   // prefix cache.
   sched::StepCost measure_cost();
@@ -153,7 +162,8 @@ class Engine {
     return ledger_->state().sequences[static_cast<size_t>(slot)];
   }
   double now() const;
-  int64_t fit_memory(const std::vector<models::Parameter>& parameters);
+  ir::Graph serve_graph(const models::ServeShape& shape) const;
+  int64_t fit_memory();
   void make_scheduler();
   void settle(bool wait);
   void carry_out();
@@ -185,6 +195,9 @@ class Engine {
   std::unique_ptr<Drafter> drafter_;  // may be absent
   std::vector<Drafter::Ask> asks_;
   MemoryPlan memory_;
+  std::vector<models::Parameter> parameters_;
+  std::vector<models::AdapterTarget> adapter_targets_;
+  std::vector<uint64_t> adapter_versions_;  // by slot
   EngineCounters counters_;
   Sampler sampler_;
   sched::Decision decision_;

@@ -15,14 +15,15 @@ namespace hoist::decode {
 
 class StepInputs {
  public:
-  explicit StepInputs(const models::ServeShape& shape);
+  StepInputs(const models::ServeShape& shape, int64_t adapter_slots);
   void bind(runtime::Executor& executor);  // this must stay where it is
 
-  void clear() { tokens_ = seqs_ = rows_ = 0; }
+  void clear();
   // The tokens from `first` on of a sequence that holds `blocks`. Logits of the last `wanted` are computed,
   // and come in the order of calls.
-  void add(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> blocks, int64_t wanted);
-  void set_lengths(runtime::Executor& executor) const;
+  void add(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> blocks, int64_t wanted,
+           int64_t adapter = -1);
+  void set_lengths(runtime::Executor& executor);
 
   int64_t tokens() const { return tokens_; }
   int64_t rows() const { return rows_; }
@@ -32,6 +33,8 @@ class StepInputs {
   int64_t block_, seq_blocks_;
   int64_t tokens_ = 0, seqs_ = 0, rows_ = 0;
   std::vector<int32_t> ids_, positions_, slots_, owners_, tables_, wanted_;
+  // Of adapters (models/adapters.h), and each token's slot; empty without.
+  std::vector<int32_t> adapter_rows_, adapter_counts_, adapter_places_, slots_of_tokens_;
 };
 
 }  // namespace hoist::decode

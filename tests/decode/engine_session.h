@@ -51,13 +51,15 @@ struct Session {
   Engine engine;
   std::map<uint64_t, std::shared_ptr<Said>> said;
   Session(const Model& m, const EngineOptions& o) : engine(m, o) {}
-  uint64_t add(const Tokens& prompt, int64_t count, uint64_t scope = 0, const SamplingParams& sampling = {}) {
+  uint64_t add(const Tokens& prompt, int64_t count, uint64_t scope = 0, const SamplingParams& sampling = {},
+               int64_t adapter = -1) {
     auto s = std::make_shared<Said>();
     SequenceRequest r;
     r.prompt = prompt;
     r.max_tokens = count;
     r.scope = scope;
     r.sampling = sampling;
+    r.adapter = adapter;
     r.on_logits = [s](std::span<const float> x) {
       if (s->keep_logits) s->logits.insert(s->logits.end(), x.begin(), x.end());
     };
