@@ -25,5 +25,7 @@ void add_quantize(Command root);
 void add_bench(Command root);
 void add_tune(Command root);
 void add_simulate(Command root);
+// Under `hoist bench`.
+void add_bench_serve(Command bench);
 
 }  // namespace hoist::cli
