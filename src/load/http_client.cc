@@ -86,7 +86,7 @@ struct HttpClient::State {
     std::string bytes;
     Handlers handlers;
     ResponseReader reader;
-    bool connected = false, reused = false, busy = false;
+    bool connected = false, reused = false, busy = false, writing = false;
     uint64_t serial = 0;  // of the exchange: what comes late does nothing
 
     void begin(std::string request, Handlers h) {
@@ -114,7 +114,9 @@ struct HttpClient::State {
     }
     void write() {
       // That it failed, the read learns too; and an answer may come all the same, as to a body too large.
-      asio::async_write(socket, asio::buffer(bytes), [self = shared_from_this()](error_code, size_t) {});
+      writing = true;
+      asio::async_write(socket, asio::buffer(bytes),
+                        [self = shared_from_this()](error_code, size_t) { self->writing = false; });
       read();
     }
     // Waits first: the buffer is everybody's, and a read under way would hold it.
@@ -171,7 +173,7 @@ struct HttpClient::State {
       deadline.cancel();
       Handlers h = std::move(handlers);
       const ResponseHead head = reader.head();
-      if (head.keep_alive && state.idle.size() < kMaxIdle) {
+      if (head.keep_alive && !writing && state.idle.size() < kMaxIdle) {
         reused = true;
         state.idle.push_back(self);
       } else {

@@ -210,4 +210,6 @@ std::string Target::request(const CounterRng& rng, uint64_t number, int64_t prom
   return post_text(options.url, "/v1/completions", key(tenant), json);
 }
 
+Target probe(HttpClient& client, const TargetOptions& options) { return Prober(client, options).run(); }
+
 }  // namespace hoist::load

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 namespace hoist::load {
@@ -28,9 +29,15 @@ TEST(Search, FindsAnyCapacityWithinItsTolerance) {
 TEST(Search, EndsAtItsBounds) {
   RateSearch never({1, 0.05, 0.1, 100}), always({1, 0.05, 0.1, 100});
   int steps = 0;
-  while (const auto rate = never.next()) never.observe(*rate, false), ASSERT_LT(++steps, 20);
+  while (const auto rate = never.next()) {
+    never.observe(*rate, false);
+    ASSERT_LT(++steps, 20);
+  }
   EXPECT_EQ(never.passed(), 0);
-  while (const auto rate = always.next()) always.observe(*rate, true), ASSERT_LT(++steps, 40);
+  while (const auto rate = always.next()) {
+    always.observe(*rate, true);
+    ASSERT_LT(++steps, 40);
+  }
   EXPECT_EQ(always.passed(), 100);
 }
 
@@ -43,7 +50,9 @@ TEST(Search, EndsWhateverIsObserved) {
     while (const auto rate = search.next()) {
       ASSERT_LT(++steps, 500);
       search.observe(*rate, random() % 2 == 0);
-      if (search.passed() > 0 && search.failed() > 0) EXPECT_LT(search.passed(), search.failed());
+      if (search.passed() > 0 && search.failed() > 0) {
+        EXPECT_LT(search.passed(), search.failed());
+      }
     }
   }
 }
