@@ -87,8 +87,9 @@ def json_body(rng):
     field = rng.choice(FIELDS)
     kind = rng.random()
     if kind < 0.6:
+        named = field if "prompt" in base else None  # messages are to blame first
         base[field] = rng.choice(VALUES)
-        return json.dumps(base, ensure_ascii=rng.random() < 0.5), field
+        return json.dumps(base, ensure_ascii=rng.random() < 0.5), named
     if kind < 0.8:
         base.pop(field, None)
         text = json.dumps(base)
@@ -103,8 +104,9 @@ def json_body(rng):
 
 def request(rng):
     """(bytes, field to blame or None, whether the answer has no body, whether the head itself is damaged)"""
-    path = rng.choice(ROUTES)
-    method = "POST" if path.endswith("completions") and rng.random() < 0.9 else rng.choice(METHODS)
+    path = rng.choice(ROUTES if rng.random() < 0.4 else ["/v1/completions", "/v1/chat/completions"])
+    usual = "POST" if path.endswith("completions") else "GET"
+    method = usual if rng.random() < 0.9 else rng.choice(METHODS)
     text, field = json_body(rng) if method == "POST" or rng.random() < 0.2 else ("", None)
     if not (method == "POST" and path == "/v1/completions"):
         field = None
@@ -133,7 +135,7 @@ def request(rng):
         else:
             path = rng.choice(["*", "no-slash", "/%", "/%zz", "/%00", "/a%2fb", "/\x7f", "/" + "a" * 20000, "http://x:y/", "/a#b"])
     head = "\r\n".join([f"{method} {path} {version}", *headers]) + "\r\n\r\n"
-    return head.encode("latin-1") + body, field, method == "HEAD", damaged or method not in METHODS[:8]
+    return head.encode("latin-1") + body, None if damaged else field, method == "HEAD", damaged or method not in METHODS[:8]
 
 
 def check(status, body, field, sent):
