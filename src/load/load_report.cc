@@ -50,6 +50,7 @@ void add_rows(io::JsonValue& out, const LoadReport& r, const LoadRun& run) {
   add("input", s.input_rate, "tokens/s");
   add("refused", static_cast<double>(s.refused), "requests");
   add("failed", static_cast<double>(s.failed), "requests");
+  add("abandoned", static_cast<double>(s.abandoned), "requests");
   add("short", static_cast<double>(s.short_answers), "requests");
   add("lateness", run.point.lateness, "s");
   add("generator", run.point.generator_share, "cores");
@@ -199,7 +200,8 @@ std::string to_line(const LoadRun& run) {
       run.point.rate > 0 ? fmt::format("{:.4g}", run.point.rate) : "trace", s.requests, s.good, s.refused,
       s.failed, s.ttft.p50, s.ttft.p99, s.tpot.p50, s.tpot.p99, s.latency.p50, s.latency.p99,
       100 * s.attainment, s.goodput, s.output_rate, 1000 * run.point.lateness,
-      100 * run.point.generator_share, run.point.given_up ? "  given up" : "");
+      100 * run.point.generator_share,
+      run.point.given_up ? fmt::format("  given up, {} left", s.abandoned) : "");
 }
 
 std::string render(const LoadReport& r) {

@@ -164,6 +164,10 @@ PointSummary summarize(const Point& point, const sim::Slo& slo) {
   double met = 0, ttft_met = 0, tpot_met = 0, tokens = 0, prompts = 0;
   for (const Served& s : point.served) {
     ++out.requests;
+    if (s.abandoned) {
+      ++out.abandoned;
+      continue;
+    }
     if (!s.good()) {
       if (s.answer.status == 429 || s.answer.status == 503)
         ++out.refused;

@@ -67,6 +67,7 @@ struct PointSummary {
   int64_t requests = 0, good = 0;
   int64_t refused = 0;                                   // 429 or 503: the server said no in time
   int64_t failed = 0;                                    // everything else that is not good
+  int64_t abandoned = 0;                                 // the point was given up before their end
   int64_t short_answers = 0;                             // good, and of fewer tokens than asked for
   sim::Distribution ttft, tpot, latency, token_latency;  // seconds, of the good ones
   double attainment = 0;                                 // share of all requests within both limits

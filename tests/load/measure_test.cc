@@ -170,6 +170,10 @@ TEST(Points, AreGivenUpWhenTheLimitsCannotBeMet) {
   for (const Served& s : point.served) abandoned += s.abandoned;
   EXPECT_GT(abandoned, 0);
   EXPECT_LE(abandoned, 89);
+  const PointSummary s = summarize(point, options.slo);
+  EXPECT_EQ(s.abandoned, abandoned);
+  EXPECT_EQ(s.good + s.abandoned, 100);
+  EXPECT_EQ(s.failed, 0);
   // The client is as good as new.
   EXPECT_EQ(summarize(run_point(*l.client, l.plain(), list, {}), kAny).good, 100);
 }
