@@ -25,7 +25,8 @@ struct Flags {
               output = "lognormal:50,0.7,1..1024", arrivals = "poisson", report = "report.html";
   std::vector<std::string> keys;
   std::vector<double> rates;
-  int64_t requests = 200, context = 0, seed = 0, tenants = 1, warmup = 8, max_token_id = -1;
+  int64_t requests = 200, context = 0, seed = 0, tenants = 1, warmup = 8, max_token_id = -1,
+          shared_prefix = 0;
   double slo_ttft = 0, slo_tpot = 0, slo_scale = 0, share = 0.9, tolerance = 0.05, budget = 600,
          timeout = 600;
   bool json = false, text_prompts = false;
@@ -98,6 +99,7 @@ class Bench {
     options.keys = f_.keys;
     options.max_token_id = f_.max_token_id;
     options.text_prompts = f_.text_prompts;
+    options.shared_prefix = f_.shared_prefix;
     target_ = load::probe(client_, options);
     workload_ = workload_of(f_, set_, target_.context);
     describe();
@@ -303,6 +305,9 @@ void add_bench_serve(Command app) {
   sub.option("--timeout", f->timeout, "Seconds after which one request has failed").range(0.1, 1e6);
   sub.option("--max-token-id", f->max_token_id, "Greatest token id of prompts; -1: found out")
       .range(int64_t{-1}, int64_t{1} << 30);
+  sub.option("--shared-prefix", f->shared_prefix,
+             "Tokens that begin every prompt alike, as a system prompt does")
+      .range(int64_t{0}, int64_t{1} << 24);
   sub.flag("--text-prompts", f->text_prompts, "Words even where the server takes token ids");
   sub.option("--report", f->report, "The page to write; empty: none");
   sub.flag("--json", f->json, "Print an array of rows as JSON: name, shape, rate, value, unit");

@@ -42,6 +42,7 @@ void add_rows(io::JsonValue& out, const LoadReport& r, const LoadRun& run) {
   spread("tpot", s.tpot);
   spread("e2e", s.latency);
   spread("token_latency", s.token_latency);
+  spread("refusal", s.refusal);
   add("attainment", s.attainment, "share");
   add("attainment.ttft", s.ttft_met, "share");
   add("attainment.tpot", s.tpot_met, "share");
@@ -135,7 +136,7 @@ Chart by_percentile(const LoadRun& run, const char* id, const std::string& title
   return chart;
 }
 
-std::string rate_text(double rate) { return rate > 0 ? report::value(rate) : "trace"; }
+std::string rate_text(double rate) { return rate > 0 ? fmt::format("{:.4g}", rate) : "trace"; }
 
 std::string table(const LoadReport& r) {
   static constexpr const char* kHeads[] = {"TTFT p50",  "p90",       "p99",    "TPOT p50",    "p90",
@@ -208,8 +209,8 @@ std::string render(const LoadReport& r) {
   std::string body;
   if (r.max_rate > 0)
     body += fmt::format(
-        "<p class=\"notice\">{} requests per second are served with {} % within the limits.</p>\n",
-        report::value(r.max_rate), report::value(100 * r.share));
+        "<p class=\"hint\">{:.4g} requests per second are served with {:.4g} % within the limits.</p>\n",
+        r.max_rate, 100 * r.share);
   if (r.runs.size() > 1) {
     body += report::render_chart(attainment(r));
     body +=
@@ -223,7 +224,7 @@ std::string render(const LoadReport& r) {
     if (!run.point.given_up && run.summary.good > 0) last = &run;
   if (last) {
     const std::string at =
-        last->point.rate > 0 ? ", at " + report::value(last->point.rate) + " requests per second" : "";
+        last->point.rate > 0 ? fmt::format(", at {:.4g} requests per second", last->point.rate) : "";
     body +=
         report::render_chart(by_percentile(*last, "ttft", "Seconds to the first token" + at, &Served::ttft));
     body += report::render_chart(
@@ -233,12 +234,11 @@ std::string render(const LoadReport& r) {
   if (r.runs.empty()) body = "<p class=\"notice\">Nothing was measured.</p>\n";
   body += table(r);
   body += fmt::format(
-      "<p class=\"hint\">Within limits: first token at most {} s after the scheduled arrival, and at most {} "
-      "s per "
-      "token after it. Refused: status 429 or 503. Latest send: how far behind its schedule the generator "
-      "fell at "
-      "worst. Generator: its share of one core.</p>\n",
-      report::value(r.slo.ttft), report::value(r.slo.tpot));
+      "<p class=\"hint\">Within limits: first token at most {:.4g} s after the scheduled arrival, and at "
+      "most "
+      "{:.4g} s per token after it. Refused: status 429 or 503. Latest send: how far behind its schedule the "
+      "generator fell at worst. Generator: its share of one core.</p>\n",
+      r.slo.ttft, r.slo.tpot);
   return report::page(r.title, body + facts(r));
 }
 

@@ -160,7 +160,7 @@ Point run_alone(HttpClient& client, const Target& target, std::span<const sched:
 
 PointSummary summarize(const Point& point, const sim::Slo& slo) {
   PointSummary out;
-  std::vector<double> ttft, tpot, latency, token;
+  std::vector<double> ttft, tpot, latency, token, refusal;
   double met = 0, ttft_met = 0, tpot_met = 0, tokens = 0, prompts = 0;
   for (const Served& s : point.served) {
     ++out.requests;
@@ -169,10 +169,9 @@ PointSummary summarize(const Point& point, const sim::Slo& slo) {
       continue;
     }
     if (!s.good()) {
-      if (s.answer.status == 429 || s.answer.status == 503)
-        ++out.refused;
-      else
-        ++out.failed;
+      const bool refused = s.answer.status == 429 || s.answer.status == 503;
+      ++(refused ? out.refused : out.failed);
+      if (refused) refusal.push_back(s.latency());
       continue;
     }
     ++out.good;
@@ -193,6 +192,7 @@ PointSummary summarize(const Point& point, const sim::Slo& slo) {
   out.ttft = sim::distribution(std::move(ttft));
   out.tpot = sim::distribution(std::move(tpot));
   out.latency = sim::distribution(std::move(latency));
+  out.refusal = sim::distribution(std::move(refusal));
   out.token_latency = sim::distribution(std::move(token));
   if (out.requests > 0) {
     const double all = static_cast<double>(out.requests);

@@ -70,6 +70,7 @@ struct PointSummary {
   int64_t abandoned = 0;                                 // the point was given up before their end
   int64_t short_answers = 0;                             // good, and of fewer tokens than asked for
   sim::Distribution ttft, tpot, latency, token_latency;  // seconds, of the good ones
+  sim::Distribution refusal;                             // seconds to the answer, of the refused ones
   double attainment = 0;                                 // share of all requests within both limits
   double ttft_met = 0, tpot_met = 0;                     // within one of them
   double goodput = 0;                                    // requests a second within both

@@ -173,9 +173,12 @@ std::vector<std::pair<std::string, std::string>> Target::facts() const {
   std::vector<std::pair<std::string, std::string>> out = {
       {"Server", "http://" + options.url.authority() + options.url.prefix}, {"Model", model}};
   if (context > 0) out.push_back({"Its context", std::to_string(context) + " tokens"});
-  out.push_back({"Prompts", ids ? "token ids " + std::to_string(low_id) + ".." + std::to_string(high_id) +
-                                      " at random, so that no two begin alike"
-                                : std::to_string(words.size()) + " words of one token each, at random"});
+  const std::string kind = ids ? "token ids " + std::to_string(low_id) + ".." + std::to_string(high_id)
+                               : std::to_string(words.size()) + " words of one token each";
+  out.push_back({"Prompts", kind + (options.shared_prefix > 0
+                                        ? " at random, the first " + std::to_string(options.shared_prefix) +
+                                              " alike in all"
+                                        : " at random, so that no two begin alike")});
   out.push_back({"Answers", exact.empty()
                                 ? "may end early: the server knows neither ignore_eos nor min_tokens"
                                 : "of exact length, by " + exact});
@@ -186,19 +189,23 @@ std::vector<std::pair<std::string, std::string>> Target::facts() const {
 std::string Target::request(const CounterRng& rng, uint64_t number, int64_t prompt_tokens,
                             int64_t output_tokens, int32_t tenant, bool stream) const {
   const int64_t n = std::max<int64_t>(1, prompt_tokens - added_tokens);
-  const uint64_t base = number << 24;  // draws of one request; lengths stay below kMaxLength
+  // Draws of one request; lengths stay below 1 << 24, and the first of these ranges is what all share.
+  const uint64_t own = (number + 1) << 24;
+  const auto draw = [&](int64_t i, uint64_t below) {
+    return rng.below((i < options.shared_prefix ? 0 : own) + static_cast<uint64_t>(i), below);
+  };
   std::string json = "{\"model\":" + io::json_quote(model) + ",\"prompt\":";
   if (ids) {
     json.reserve(json.size() + static_cast<size_t>(n) * 6 + 256);
     const uint64_t span = static_cast<uint64_t>(high_id - low_id + 1);
     for (int64_t i = 0; i < n; ++i) {
       json += i ? ',' : '[';
-      json += std::to_string(low_id + static_cast<int64_t>(rng.below(base + static_cast<uint64_t>(i), span)));
+      json += std::to_string(low_id + static_cast<int64_t>(draw(i, span)));
     }
     json += ']';
   } else {
     std::string text;
-    for (int64_t i = 0; i < n; ++i) text += words[rng.below(base + static_cast<uint64_t>(i), words.size())];
+    for (int64_t i = 0; i < n; ++i) text += words[draw(i, words.size())];
     json += io::json_quote(text);
   }
   json += ",\"max_tokens\":" + std::to_string(output_tokens) + ",\"temperature\":0";

@@ -19,6 +19,7 @@ struct TargetOptions {
   std::vector<std::string> keys;  // tenant i uses key i modulo their number; empty: none
   int64_t max_token_id = -1;      // of prompts; -1: found out
   bool text_prompts = false;      // words even where ids are taken
+  int64_t shared_prefix = 0;      // so many tokens begin every prompt: what a cache of prefixes is for
 };
 
 struct Target {

@@ -147,6 +147,7 @@ TEST(Points, RefusalsAndFailuresAreTold) {
     const Point point = run_point(*l.client, l.plain(), requests(10, 1000), {});
     const PointSummary s = summarize(point, kAny);
     EXPECT_EQ(s.refused, 10);
+    EXPECT_GT(s.refusal.max, 0);
     EXPECT_EQ(s.attainment, 0);
     ASSERT_EQ(reasons(point).size(), 1u);
     EXPECT_TRUE(reasons(point)[0].starts_with("10 x the queue is full")) << reasons(point)[0];
@@ -185,6 +186,18 @@ TEST(Requests, DependOnTheirNumberOnly) {
   EXPECT_EQ(t.request(rng, 3, 10, 5, 0), t.request(rng, 3, 10, 5, 0));
   EXPECT_NE(t.request(rng, 3, 10, 5, 0), t.request(rng, 4, 10, 5, 0));
   EXPECT_NE(t.request(rng, 3, 10, 5, 0), t.request(other, 3, 10, 5, 0));
+  Target shared = t;
+  shared.options.shared_prefix = 6;
+  const auto prompt = [&](uint64_t number) {
+    const std::string text = shared.request(rng, number, 10, 5, 0);
+    const size_t begin = text.find('['), end = text.find(']');
+    return text.substr(begin, end - begin);
+  };
+  const std::string one = prompt(3), two = prompt(4);
+  EXPECT_NE(one, two);
+  size_t alike = 0, commas = 0;
+  while (alike < std::min(one.size(), two.size()) && one[alike] == two[alike]) commas += one[alike++] == ',';
+  EXPECT_GE(commas, 6u);
   Target keyed = t;
   keyed.options.keys = {"one", "two"};
   EXPECT_NE(keyed.request(rng, 0, 1, 1, 0).find("Bearer one\r\n"), std::string::npos);
