@@ -58,7 +58,9 @@ MeasuredEngine::Handle MeasuredEngine::submit(http::CompletionRequest request, h
     s->inner = inner;
   } catch (...) {
     const std::lock_guard lock(mutex_);
-    close(*s, "error");
+    s->ended = true;
+    sequences_.erase(s->id);
+    metrics_.refused();
     throw;
   }
   return s->id;
@@ -70,12 +72,14 @@ void MeasuredEngine::on_event(Sequence& s, const http::CompletionEvent& event) {
   const double now = clock_();
   const int64_t fresh = event.usage.completion_tokens - s.usage.completion_tokens;
   const bool failed = event.finished && event.reason == http::FinishReason::kError;
-  if (!s.started && !failed) {
+  const bool first = !s.started && !failed;
+  if (first) {
     s.started = true;
     s.first = now;
     metrics_.started(now - s.submitted, event.usage.prompt_tokens, event.usage.cached_tokens);
   }
-  if (fresh > 0) metrics_.generated(fresh);
+  // The prompt's own rows gave the first token.
+  if (fresh > 0) metrics_.generated(fresh, fresh - first);
   s.last = now;
   s.usage = event.usage;
   if (!event.finished) return;

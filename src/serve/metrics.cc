@@ -104,10 +104,12 @@ void Metrics::started(double ttft, int64_t prompt_tokens, int64_t cached_tokens)
   s.live.Increment(static_cast<double>(prompt_tokens - cached_tokens));
 }
 
-void Metrics::generated(int64_t tokens) {
+void Metrics::generated(int64_t tokens, int64_t rows) {
   state_->generation_tokens.Increment(static_cast<double>(tokens));
-  state_->live.Increment(static_cast<double>(tokens));
+  state_->live.Increment(static_cast<double>(rows));
 }
+
+void Metrics::refused() { state_->waiting.Decrement(); }
 
 void Metrics::ended(std::string_view reason, bool started, double seconds, double tpot, int64_t prompt_tokens,
                     int64_t tokens) {

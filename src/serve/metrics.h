@@ -20,7 +20,8 @@ class Metrics {
   // The life of one sequence, in this order; ended() whatever came before.
   void queued();
   void started(double ttft, int64_t prompt_tokens, int64_t cached_tokens);  // its first token came
-  void generated(int64_t tokens);
+  void generated(int64_t tokens, int64_t rows);  // rows: of steps, that these tokens needed
+  void refused();                                // after queued(): the engine did not take it
   // `reason`: "stop", "length", "error" or "abort" (its client left). `started` as above; tpot < 0: it has
   // none.
   void ended(std::string_view reason, bool started, double seconds, double tpot, int64_t prompt_tokens,
