@@ -270,7 +270,7 @@ void add_bench_generate(Command app) {
 }  // namespace
 
 void add_bench(Command root) {
-  Command app = root.command("bench", "Measure this machine, the kernels, training and generation");
+  Command app = root.command("bench", "Measure this machine, the kernels, training, generation and servers");
   app.require_command();
   {
     auto f = std::make_shared<MachineFlags>();
@@ -299,6 +299,7 @@ void add_bench(Command root) {
   add_bench_train(app);
   add_bench_generate(app);
   add_bench_policies(app);
+  add_bench_serve(app);
 }
 
 }  // namespace hoist::cli

@@ -29,5 +29,7 @@ void add_bench(Command root);
 void add_bench_policies(Command bench);
 void add_tune(Command root);
 void add_simulate(Command root);
+// Under `hoist bench`.
+void add_bench_serve(Command bench);
 
 }  // namespace hoist::cli

@@ -1,7 +1,11 @@
 // hoist serve: an OpenAI-compatible server and a page, on loopback.
+#include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "base/error.h"
 #include "cli/options.h"
@@ -11,46 +15,61 @@
 #include "http/router.h"
 #include "http/server.h"
 #include "hub/store.h"
+#include "serve/access_log.h"
 #include "serve/async_engine.h"
+#include "serve/keys_file.h"
+#include "serve/measured_engine.h"
+#include "serve/metrics.h"
+#include "serve/watchdog.h"
 
 namespace hoist::cli {
 
 namespace {
 
 struct ServeOptions {
-  std::string model, host = "127.0.0.1", name, cache = "f32", trace, policy = "fcfs", memory, swap = "0",
-                     draft, swap_folder;
+  std::string model, host = "127.0.0.1", name, cache = "f32", trace, keys_file, log_format = "text",
+                     policy = "fcfs", memory, swap = "0", swap_folder, draft;
   int port = 8080;
   bool allow_remote = false, quiet = false, exact = false;
-  std::vector<std::string> allowed_hosts;
+  std::vector<std::string> allowed_hosts, api_keys;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, speculate = 0,
           max_body = 4 << 20;
-  int threads = 0, connections = 256;
-  double drain_seconds = 30;
+  int threads = 0, connections = 256, tenant_requests = 0;
+  double drain_seconds = 30, stall_seconds = 60, header_seconds = 10, body_seconds = 30, write_seconds = 30,
+         idle_seconds = 75;
 };
 
-void run(const ServeOptions& o) {
-  if (o.port < 0 || o.port > 65535)
-    throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
-  decode::Model model = decode::open_model(hub::resolve_model(o.model));
-  if (!o.name.empty()) model.name = o.name;
-  http::ServerOptions server_options;
-  server_options.host = o.host;
-  server_options.port = static_cast<uint16_t>(o.port);
-  server_options.allow_remote = o.allow_remote;
-  server_options.allowed_hosts = o.allowed_hosts;
-  server_options.max_body_bytes = static_cast<size_t>(o.max_body);
-  server_options.max_connections = o.connections;
-  server_options.drain_deadline = std::chrono::milliseconds(static_cast<int64_t>(o.drain_seconds * 1000));
-  server_options.handle_signals = true;
-  if (!o.quiet)
-    server_options.log = [](std::string_view line) {
-      std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
-    };
-  // Bind first: a port in use should not cost the loading of a model.
-  http::Server server(server_options);
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
 
-  runtime::Trace trace;
+std::shared_ptr<const http::KeyRing> keys_of(const ServeOptions& o) {
+  auto ring = std::make_shared<http::KeyRing>();
+  for (const std::string& key : o.api_keys) ring->add(key, "default");
+  if (!o.keys_file.empty()) serve::load_keys(o.keys_file, *ring);
+  return ring;
+}
+
+http::ServerOptions server_options(const ServeOptions& o) {
+  http::ServerOptions s;
+  s.host = o.host;
+  s.port = static_cast<uint16_t>(o.port);
+  s.allow_remote = o.allow_remote;
+  s.keys = keys_of(o);
+  s.max_tenant_requests = o.tenant_requests;
+  s.allowed_hosts = o.allowed_hosts;
+  s.max_body_bytes = static_cast<size_t>(o.max_body);
+  s.max_connections = o.connections;
+  s.header_deadline = milliseconds(o.header_seconds);
+  s.body_deadline = milliseconds(o.body_seconds);
+  s.write_deadline = milliseconds(o.write_seconds);
+  s.idle_deadline = milliseconds(o.idle_seconds);
+  s.drain_deadline = milliseconds(o.drain_seconds);
+  s.handle_signals = true;
+  return s;
+}
+
+decode::EngineOptions engine_options(const ServeOptions& o) {
   decode::EngineOptions options;
   options.threads = o.threads;
   options.max_seqs = o.max_seqs;
@@ -66,32 +85,117 @@ void run(const ServeOptions& o) {
   if (!o.memory.empty()) options.memory = parse_bytes(o.memory, "--memory");
   options.swap_bytes = parse_bytes(o.swap, "--swap");
   options.swap_folder = o.swap_folder;
-  std::optional<decode::Model> draft;
-  options.speculate = o.speculate;
-  if (!o.draft.empty()) {
-    draft = decode::open_model(hub::resolve_model(o.draft));
-    options.draft = &*draft;
-    if (options.speculate == 0) options.speculate = 4;
+  options.speculate = o.speculate == 0 && !o.draft.empty() ? 4 : o.speculate;
+  return options;
+}
+
+std::string base_name(const std::string& path) {
+  const size_t end = path.find_last_not_of('/');
+  const size_t slash = path.find_last_of('/', end);
+  return path.substr(slash == path.npos ? 0 : slash + 1, end - slash);
+}
+
+// The server answers on a thread of its own while the model is loaded on this one: 503 until it is there.
+class Listener {
+ public:
+  Listener(http::Server& server, const http::Router& router)
+      : server_(server), thread_([this, &router] {
+          server_.serve(router);
+          if (loading_) {  // SIGTERM before there was anything to finish
+            std::fprintf(stderr, "stopped before the model was loaded\n");
+            std::_Exit(0);
+          }
+        }) {}
+  ~Listener() {
+    loading_ = false;
+    server_.stop();
+    if (thread_.joinable()) thread_.join();
   }
+  void wait() {
+    loading_ = false;
+    thread_.join();
+  }
+
+ private:
+  http::Server& server_;
+  std::atomic<bool> loading_{true};
+  std::thread thread_;
+};
+
+void run(const ServeOptions& o) {
+  if (o.port < 0 || o.port > 65535)
+    throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
+  decode::EngineOptions options = engine_options(o);
+  runtime::Trace trace;
   if (!o.trace.empty()) options.trace = &trace;
-  decode::Engine engine(model, options);
-  const decode::MemoryPlan& m = engine.memory();
-  std::fprintf(
-      stderr,
-      "%s: %s parameters; memory planned: weights %s, KV cache %s, work space %s; context %lld tokens\n",
-      model.name.c_str(), human_count(models::parameter_count(model.config)).c_str(),
-      human_bytes(m.weights).c_str(), human_bytes(m.cache).c_str(), human_bytes(m.arena).c_str(),
-      static_cast<long long>(engine.context()));
+  serve::AccessLog log(serve::parse_log_format(o.log_format, "--log-format"));
+  const std::string name = o.name.empty() ? base_name(o.model) : o.name;
+  serve::Metrics metrics(name);
+  http::ServerOptions listening = server_options(o);
+  listening.on_access = [&](const http::Access& access) {
+    metrics.answered(access.status);
+    if (!o.quiet) log.access(access);
+  };
+  listening.log = [&](std::string_view line) { log.problem(line); };
+  // Bind first: a port in use should not cost the loading of a model.
+  http::Server server(listening);
+  serve::MeasuredEngine front(name, metrics);
+  std::atomic<const serve::AsyncEngine*> engine_now{nullptr};
+  const auto load = [&] {
+    const serve::AsyncEngine* engine = engine_now;
+    return engine ? engine->load() : serve::EngineLoad{};
+  };
+  http::Router router;
+  http::CompletionsApi api(front, server, listening.max_body_bytes);
+  api.add_routes(router);
+  http::add_page_routes(router);
+  server.answer_while_draining("/metrics");
+  router.add("GET", "/metrics", [&](const http::Request&, const http::ExchangePtr& exchange) {
+    http::Response response;
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    response.body = metrics.text(load());
+    exchange->respond(std::move(response));
+  });
+
   {
-    serve::AsyncEngine async(model, engine, {o.max_queue});
-    http::Router router;
-    http::CompletionsApi api(async, server, server_options.max_body_bytes);
-    api.add_routes(router);
-    http::add_page_routes(router);
-    const ServerNote note(server.url(), model.name);
-    std::printf("Serving %s at %s  (Ctrl-C ends it)\n", model.name.c_str(), server.url().c_str());
+    // Destroyed in the opposite order: the listener first, while the engine still lives.
+    std::optional<decode::Model> model, draft;
+    std::optional<decode::Engine> engine;
+    std::optional<serve::AsyncEngine> async;
+    std::optional<serve::Watchdog> watchdog;
+    Listener listener(server, router);
+    model.emplace(decode::open_model(hub::resolve_model(o.model)));
+    model->name = name;
+    if (!o.draft.empty()) {
+      draft.emplace(decode::open_model(hub::resolve_model(o.draft)));
+      options.draft = &*draft;
+    }
+    engine.emplace(*model, options);
+    const decode::MemoryPlan& m = engine->memory();
+    std::fprintf(
+        stderr,
+        "%s: %s parameters; memory planned: weights %s, KV cache %s, work space %s; context %lld tokens\n",
+        name.c_str(), human_count(models::parameter_count(model->config)).c_str(),
+        human_bytes(m.weights).c_str(), human_bytes(m.cache).c_str(), human_bytes(m.arena).c_str(),
+        static_cast<long long>(engine->context()));
+    async.emplace(*model, *engine, serve::AsyncOptions{o.max_queue});
+    engine_now = &*async;
+    if (o.stall_seconds > 0)
+      watchdog.emplace(o.stall_seconds, load, [&](bool stalled) {
+        front.set_stalled(stalled);
+        if (stalled)
+          log.problem("the engine has work and has taken no step for " + std::to_string(o.stall_seconds) +
+                      " seconds: not ready");
+        else
+          log.event("the engine takes steps again: ready");
+      });
+    front.attach(*async);
+    const ServerNote note(server.url(), name);
+    std::printf("Serving %s at %s  (Ctrl-C ends it)\n", name.c_str(), server.url().c_str());
     std::fflush(stdout);
-    server.serve(router);
+    listener.wait();
+    watchdog.reset();  // it looks at the engine
+    engine_now = nullptr;
   }
   if (!o.trace.empty()) trace.write(o.trace);
   std::fprintf(stderr, "stopped\n");
@@ -108,7 +212,19 @@ void add_serve(Command root) {
   app.option("--host", o->host, "Address to listen on");
   app.option("--port", o->port, "Port; 0: any free one, printed");
   app.flag("--allow-remote", o->allow_remote,
-           "Permit a --host that other machines can reach (there are no keys yet)");
+           "Permit a --host that other machines can reach although there are no keys");
+  app.add_option(
+         "--api-key", o->api_keys,
+         "A key that requests must carry (Authorization: Bearer KEY), on every path but /health; may be "
+         "given several times. In HOIST_API_KEY it is not seen by other users of the machine")
+      .repeated();
+  app.option(
+      "--api-keys-file", o->keys_file,
+      "Keys with their tenants, {\"KEY\": \"tenant\"} as JSON or, in a .toml, as TOML. Tenants share no "
+      "cached prompts");
+  app.option("--tenant-requests", o->tenant_requests,
+             "Requests of one tenant under way at once; more are answered 429; 0: any number")
+      .range(int64_t{0}, int64_t{1000000});
   app.add_option("--allowed-host", o->allowed_hosts,
                  "A name that requests may carry as Host, besides localhost and addresses");
   app.option("--name", o->name, "The model's name in the API (default: the folder's)");
@@ -146,11 +262,28 @@ void add_serve(Command root) {
   app.option("--max-connections", o->connections, "Open connections").range(int64_t{1}, int64_t{65536});
   app.option("--drain-seconds", o->drain_seconds, "How long requests in flight may finish after SIGTERM")
       .range(0.0, 3600.0);
+  app.option("--header-seconds", o->header_seconds,
+             "How long a request's header may take to arrive; then 408")
+      .range(0.01, 3600.0);
+  app.option("--body-seconds", o->body_seconds, "How long its body may take; then 408").range(0.01, 3600.0);
+  app.option("--write-seconds", o->write_seconds,
+             "How long a client may take nothing of its answer; then its request is cancelled")
+      .range(0.01, 3600.0);
+  app.option("--idle-seconds", o->idle_seconds, "How long a connection may wait between requests")
+      .range(0.01, 86400.0);
+  app.option("--stall-seconds", o->stall_seconds,
+             "Work without a step for this long is a stall: logged, and /ready says 503; 0: never")
+      .range(0.0, 86400.0);
+  app.option("--log-format", o->log_format,
+             "Lines on standard error: text or json; none hold prompts or keys");
   app.option("--threads", o->threads, "Threads; 0: one per core");
   app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file at the end");
   app.flag("--quiet", o->quiet, "No line per request");
   app.footer(
-      "Example:\n  hoist serve path/to/model --port 8080\n  curl -s http://127.0.0.1:8080/v1/completions -d "
+      "GET /health and /ready say whether it can answer, GET /metrics what it has done (Prometheus).\n\n"
+      "Examples:\n  hoist serve path/to/model --port 8080\n"
+      "  hoist serve path/to/model --host 0.0.0.0 --api-keys-file keys.json --tenant-requests 8\n  curl -s "
+      "http://127.0.0.1:8080/v1/completions -d "
       "'{\"prompt\": \"Once\", \"max_tokens\": 32}'");
   app.callback([o] { run(*o); });
 }

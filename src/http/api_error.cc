@@ -35,6 +35,7 @@ ApiError from_error(const Error& error) {
 
 std::string_view error_type(int status) {
   switch (status) {
+    case 401: return "authentication_error";
     case 403: return "permission_error";
     case 429: return "rate_limit_error";
     case 500: return "server_error";
@@ -80,6 +81,7 @@ std::string_view reason_phrase(int status) {
   switch (status) {
     case 200: return "OK";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";

@@ -26,6 +26,7 @@ struct CompletionRequest {
   double repeat_penalty = 1.0;      // 1: none
   std::optional<uint64_t> seed;     // absent: the engine draws one
   std::vector<std::string> stop;    // generation ends before the first of these; none is empty
+  uint64_t scope = 0;               // what was computed for one scope is never reused for another
 };
 
 enum class FinishReason { kStop, kLength, kError };
@@ -65,10 +66,17 @@ struct ModelInfo {
   int64_t created = 0;        // seconds since 1970
 };
 
+enum class EngineState {
+  kLoading,
+  kReady,
+  kStalled  // has work and makes no progress
+};
+
 class CompletionEngine {
  public:
   using Handle = uint64_t;
   virtual ~CompletionEngine() = default;
+  virtual EngineState state() const { return EngineState::kReady; }
   virtual ModelInfo info() const = 0;
   // Throws ContextLengthError; Error(kInvalidArgument) for a token id outside the vocabulary, or for an empty
   // prompt where the model has no token to begin with;

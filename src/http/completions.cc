@@ -125,6 +125,7 @@ CompletionsApi::CompletionsApi(CompletionEngine& engine, Server& server, size_t 
       max_body_bytes_(max_body_bytes),
       id_seed_(uint64_t{std::random_device{}()} << 32 | std::random_device{}()) {
   server.answer_while_draining("/health");
+  server.answer_while_draining("/ready");
 }
 
 CompletionsApi::~CompletionsApi() = default;
@@ -146,10 +147,19 @@ void CompletionsApi::add_routes(Router& router) {
     check_model(request.tail);
     exchange->respond(json_response(model_json(engine_.info())));
   });
-  router.add("GET", "/health", [this](const Request&, const ExchangePtr& exchange) {
-    if (server_.draining()) throw ApiError(503, "the server is shutting down", "", "shutting_down");
-    exchange->respond(json_response({{"status", "ok"}}));
-  });
+  router.add("GET", "/health",
+             [this](const Request&, const ExchangePtr& exchange) { report_state(exchange, false); });
+  router.add("GET", "/ready",
+             [this](const Request&, const ExchangePtr& exchange) { report_state(exchange, true); });
+}
+
+void CompletionsApi::report_state(const ExchangePtr& exchange, bool progress_counts) const {
+  const EngineState state = engine_.state();
+  if (server_.draining()) throw ApiError(503, "the server is shutting down", "", "shutting_down");
+  if (state == EngineState::kLoading) throw ApiError(503, "the model is being loaded", "", "loading");
+  if (state == EngineState::kStalled && progress_counts)
+    throw ApiError(503, "the engine makes no progress", "", "stalled");
+  exchange->respond(json_response({{"status", "ok"}}));
 }
 
 void CompletionsApi::check_model(const std::string& asked) const {
@@ -163,6 +173,7 @@ void CompletionsApi::complete(const Request& request, const ExchangePtr& exchang
   check_content_type(request);
   CompletionsCall call = parse_completions_call(request.body, max_body_bytes_);
   if (call.model) check_model(*call.model);
+  for (CompletionRequest& sequence : call.sequences) sequence.scope = request.scope;
 
   auto owned = std::make_unique<Job>();
   Job& job = *owned;

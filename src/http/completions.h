@@ -2,7 +2,8 @@
 //
 //   POST /v1/completions       text completion, whole or streamed as server-sent events
 //   GET  /v1/models, /v1/models/{id}
-//   GET  /health               200 {"status":"ok"}; 503 while draining
+//   GET  /health               200 {"status":"ok"}; 503 while loading or draining. Needs no key.
+//   GET  /ready                the same, and 503 while the engine makes no progress
 //   POST /v1/chat/completions  501: chat templates are not implemented
 //
 // Threading: routes run on the server's io thread; the engine's events are posted to it. The engine must
@@ -37,6 +38,7 @@ class CompletionsApi {
   void fail(Job& job, const ApiError& error);
   void finish(Job& job);
   void cancel_sequences(const Job& job);
+  void report_state(const ExchangePtr& exchange, bool progress_counts) const;
   void check_model(const std::string& asked) const;
 
   CompletionEngine& engine_;

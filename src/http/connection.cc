@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "http/guard.h"
 #include "http/request_head.h"
 
 namespace hoist::http {
@@ -200,6 +201,7 @@ bool Connection::process_head() {
   head_ = std::make_unique<RequestHead>(
       parse_request_head(std::string_view(in_).substr(0, end + 4), core_.options));
   in_.erase(0, end + 4);
+  check_key();
   enter(Phase::kBody, core_.options.body_deadline);
   if (head_->wants_continue && in_.empty()) {
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -208,9 +210,70 @@ bool Connection::process_head() {
   return true;
 }
 
+// Before the body is read: nobody unknown makes us keep megabytes.
+void Connection::check_key() {
+  const KeyRing* keys = core_.options.keys.get();
+  if (!keys || keys->empty()) return;
+  Request& request = head_->request;
+  const std::string* given = nullptr;
+  for (const Header& h : request.headers) {
+    if (!equals_ignore_case(h.name, "Authorization")) continue;
+    if (given) throw ApiError(401, "Authorization: found more than one, expected one", "", "invalid_api_key");
+    given = &h.value;
+  }
+  const uint32_t tenant = given ? keys->find(KeyRing::bearer(*given)) : 0;
+  if (tenant != 0) {
+    request.tenant = keys->tenant(tenant);
+    request.scope = tenant;
+  } else if (request.path != ServerOptions::kOpenPath) {
+    ApiError error(401,
+                   given ? "Authorization: expected \"Bearer KEY\" with a key of this server"
+                         : "this server wants a key: \"Authorization: Bearer KEY\"",
+                   "", "invalid_api_key");
+    error.headers.push_back({"WWW-Authenticate", "Bearer"});
+    throw error;
+  }
+}
+
 bool Connection::process_body() {
   in_.erase(0, head_->body.feed(in_));
   return head_->body.complete();
+}
+
+void Connection::take_tenant_place() {
+  const uint32_t scope = head_->request.scope;
+  if (scope == 0) return;
+  int& taken = core_.tenant_requests[scope];
+  const int limit = core_.options.max_tenant_requests;
+  if (limit > 0 && taken >= limit) {
+    ApiError error(429, fmt::format("{} requests of yours are under way, expected at most {}", taken, limit),
+                   "", "too_many_requests");
+    error.headers.push_back({"Retry-After", "1"});
+    throw error;
+  }
+  ++taken;
+  counted_ = true;
+}
+
+// A request has ended; what it held is given back, and it is told of.
+void Connection::end_access(const char* how) {
+  if (counted_) --core_.tenant_requests[head_->request.scope];
+  counted_ = false;
+  const double seconds = std::chrono::duration<double>(Clock::now() - phase_since_).count();
+  if (core_.options.on_access) {
+    Access access{request_id_, "", "", "", status_, sent_, seconds, how};
+    if (head_) {
+      access.method = head_->request.method;
+      access.path = head_->request.path;
+      access.tenant = head_->request.tenant;
+    }
+    return core_.options.on_access(access);
+  }
+  const std::string line =
+      head_ ? head_->request.method + " " + printable(head_->request.path) : "unreadable request";
+  if (std::string_view(how) == "ok")
+    return core_.log(fmt::format("{} {} {} bytes {:.0f} ms", line, status_, sent_, 1000 * seconds));
+  core_.log(fmt::format("{} cancelled: the {}", line, how));
 }
 
 void Connection::dispatch() {
@@ -219,6 +282,8 @@ void Connection::dispatch() {
   enter(Phase::kAnswering, milliseconds::zero());
   ended_ = streaming_ = false;
   sent_ = 0;
+  status_ = 0;
+  request_id_ = core_.next_request++;
   auto exchange = std::make_shared<HttpExchange>(weak_from_this(), ++exchange_);
   const auto self = shared_from_this();
   try {
@@ -229,7 +294,9 @@ void Connection::dispatch() {
       error.headers.push_back({"Retry-After", "5"});
       throw error;
     }
-    core_.router->find(request)(request, exchange);
+    const Handler& handler = core_.router->find(request);
+    take_tenant_place();
+    handler(request, exchange);
   } catch (...) {
     const ApiError error = current_api_error();
     if (error.status == 500) {
@@ -254,6 +321,8 @@ void Connection::reject(const ApiError& error) {
   keep_alive_ = false;
   ended_ = streaming_ = false;
   sent_ = 0;
+  status_ = 0;
+  request_id_ = core_.next_request++;
   in_.clear();
   respond(error_response(error));
 }
@@ -262,8 +331,10 @@ void Connection::reject(const ApiError& error) {
 
 void Connection::append_head(int status, std::string_view content_type, const std::vector<Header>& headers) {
   status_ = status;
-  out_ += fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nX-Content-Type-Options: nosniff\r\n",
-                      status, reason_phrase(status), http_date(), content_type);
+  out_ += fmt::format(
+      "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nX-Content-Type-Options: nosniff\r\n"
+      "X-Request-Id: {:x}\r\n",
+      status, reason_phrase(status), http_date(), content_type, request_id_);
   for (const Header& h : headers) out_ += fmt::format("{}: {}\r\n", h.name, h.value);
   if (!keep_alive_) out_ += "Connection: close\r\n";
   if (keep_alive_ && head_ && head_->http10) out_ += "Connection: keep-alive\r\n";
@@ -356,10 +427,7 @@ void Connection::write_some() {
 }
 
 void Connection::finish_answer() {
-  const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - phase_since_).count();
-  const std::string line =
-      head_ ? head_->request.method + " " + printable(head_->request.path) : "unreadable request";
-  core_.log(fmt::format("{} {} {} bytes {} ms", line, status_, sent_, took));
+  end_access("ok");
   head_.reset();
   ++exchange_;
   std::string().swap(out_);  // an idle connection keeps no buffers
@@ -391,10 +459,9 @@ void Connection::abandon(CancelReason reason) {
   if (phase_ == Phase::kClosed) return;
   const auto self = shared_from_this();
   const bool answering = phase_ == Phase::kAnswering && !ended_;
-  if (answering)
-    core_.log(fmt::format("{} {} cancelled: {}", head_ ? head_->request.method : "",
-                          head_ ? printable(head_->request.path) : "",
-                          reason == CancelReason::kTooSlow ? "the client does not read" : "the client left"));
+  // Also when the whole answer was queued: it was not taken.
+  if (phase_ == Phase::kAnswering)
+    end_access(reason == CancelReason::kTooSlow ? "client too slow" : "client left");
   ++exchange_;
   close_socket();
   auto callback = std::move(on_cancel_);

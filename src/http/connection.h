@@ -30,6 +30,8 @@ struct ServerCore {
   std::atomic<bool> draining = false;
   std::vector<std::string> answered_while_draining;
   std::unordered_map<uint64_t, std::shared_ptr<Connection>> connections;
+  std::unordered_map<uint32_t, int> tenant_requests;  // under way, by tenant
+  uint64_t next_request = 1;
   std::function<void()> on_answered;  // after each answer and each close: the drain may be complete
   std::vector<char> scratch = std::vector<char>(64 << 10);
   // Last, so destroyed first: operations under way hold connections, which refer to what is above.
@@ -70,7 +72,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void process();       // as much of in_ as can be used now
   bool process_head();  // each: false when more bytes are needed or an answer is under way
   bool process_body();
+  void check_key();  // throws ApiError 401
   void dispatch();
+  void take_tenant_place();  // throws ApiError 429
+  void end_access(const char* how);
   void reject(const ApiError& error);
 
   // The answer, called through HttpExchange.
@@ -107,6 +112,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint64_t exchange_ = 0;  // serial of the current exchange; stale handles do nothing
   bool keep_alive_ = false, streaming_ = false, chunked_ = false, ended_ = false, wrote_ = false;
   int status_ = 0;
+  uint64_t request_id_ = 0;
+  bool counted_ = false;  // holds a place of its tenant
   size_t sent_ = 0;
   std::string heartbeat_;
   std::function<void(CancelReason)> on_cancel_;

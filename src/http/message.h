@@ -5,6 +5,7 @@
 // (server.h).
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,8 @@ struct Request {
   std::string tail;    // what the "*" of a matched route stands for
   std::vector<Header> headers;
   std::string body;
+  std::string tenant;  // whose key it came with; empty: this server asks for none
+  uint32_t scope = 0;  // that tenant's number, from 1; 0: none. What one scope computes, no other may see
 
   // First header of that name (ASCII case ignored), or null.
   const std::string* header(std::string_view name) const;

@@ -36,10 +36,11 @@ tcp::endpoint endpoint_of(const ServerOptions& options) {
   const std::string host = options.host == "localhost" ? "127.0.0.1" : options.host;
   if (!is_ip_literal(host))
     throw_invalid("host: found '" + options.host + "', expected an IP address or localhost");
-  if (!options.allow_remote && !is_loopback_literal(host))
+  const bool keyed = options.keys && !options.keys->empty();
+  if (!options.allow_remote && !keyed && !is_loopback_literal(host))
     throw_invalid("host: " + host +
-                  " can be reached from other machines, and this server asks nobody for a password; "
-                  "say --allow-remote if that is meant, or use 127.0.0.1");
+                  " can be reached from other machines, and this server asks nobody for a key; give it keys "
+                  "(--api-key), say --allow-remote if that is meant, or use 127.0.0.1");
   return {asio::ip::make_address(host), options.port};
 }
 

@@ -19,15 +19,34 @@
 #include <string_view>
 #include <vector>
 
+#include "http/key_ring.h"
 #include "http/message.h"
 #include "http/router.h"
 
 namespace hoist::http {
 
+// One request that has ended, for logs and metrics. Views live during the call. Holds nothing of any body.
+struct Access {
+  uint64_t id = 0;                // also in the answer, as X-Request-Id
+  std::string_view method, path;  // as sent, decoded: may hold any printable or non-ASCII bytes
+  std::string_view tenant;
+  int status = 0;        // 0: none was sent
+  size_t bytes = 0;      // of the answer's body
+  double seconds = 0;    // from its last byte in to its last byte out
+  std::string_view end;  // "ok", "client left", "client too slow"
+};
+
 struct ServerOptions {
+  // The one path that answers without a key: whoever balances load must be able to ask it.
+  static constexpr std::string_view kOpenPath = "/health";
+
   std::string host = "127.0.0.1";  // an IP literal or "localhost"
   uint16_t port = 8080;            // 0: the system chooses, see Server::port()
-  bool allow_remote = false;       // without it an address other than loopback is refused
+  bool allow_remote = false;       // without it and without keys an address other than loopback is refused
+
+  // Not null and not empty: every path but kOpenPath wants "Authorization: Bearer KEY"; else 401.
+  std::shared_ptr<const KeyRing> keys;
+  int max_tenant_requests = 0;  // under way for one tenant; more get 429; 0: any number
 
   // Names besides "localhost" and IP literals that a Host header may carry; others get 403.
   std::vector<std::string> allowed_hosts;
@@ -45,8 +64,10 @@ struct ServerOptions {
   std::chrono::milliseconds heartbeat{15000};       // see Exchange::begin_stream
 
   bool handle_signals = false;  // SIGINT, SIGTERM: the first drains, the second stops
-  // One line per answered request and per internal error, without newline; never holds request bodies.
+  // One line per answered request (unless on_access is there) and per internal error, without newline; never
+  // holds request bodies.
   std::function<void(std::string_view)> log;
+  std::function<void(const Access&)> on_access;  // on the io thread
 };
 
 // Runs functions on the io thread. A copy may outlive the server: posting then does nothing.

@@ -50,6 +50,7 @@ AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::Complet
   const int64_t n = static_cast<int64_t>(request.prompt.size());
   if (n >= engine_.context()) throw http::ContextLengthError(n, engine_.context());
   request.max_tokens = r.max_tokens;
+  request.scope = r.scope;
   request.sampling.temperature = r.temperature;
   request.sampling.top_p = r.top_p;
   request.sampling.top_k = r.top_k;
@@ -141,6 +142,17 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   }
 }
 
+EngineLoad AsyncEngine::load() const {
+  std::lock_guard lock(load_mutex_);
+  return load_;
+}
+
+void AsyncEngine::publish(bool busy) {
+  const decode::EngineCounters& c = engine_.counters();
+  std::lock_guard lock(load_mutex_);
+  load_ = {busy, c.steps, c.computed_tokens, c.reused_tokens, engine_.total_blocks(), engine_.free_blocks()};
+}
+
 void AsyncEngine::work() {
   std::vector<decode::TokenEvent> events;
   while (true) {
@@ -164,7 +176,9 @@ void AsyncEngine::work() {
       jobs_.erase(it);
     }
     events.clear();
+    publish(!engine_.idle());
     engine_.step(events);
+    publish(!engine_.idle());
     for (const decode::TokenEvent& e : events) handle(e);
   }
   for (auto& [handle, job] : jobs_) {

@@ -13,6 +13,7 @@
 #include "decode/engine.h"
 #include "decode/text_stream.h"
 #include "http/completion_engine.h"
+#include "serve/engine_load.h"
 
 namespace hoist::serve {
 
@@ -29,12 +30,14 @@ class AsyncEngine final : public http::CompletionEngine {
   http::ModelInfo info() const override;
   Handle submit(http::CompletionRequest request, http::CompletionSink sink) override;
   void cancel(Handle handle) override;
+  EngineLoad load() const;  // from any thread; as of the last step
 
  private:
   struct Job;
   void work();
   void start(std::unique_ptr<Job> job);
   void handle(const decode::TokenEvent& event);
+  void publish(bool busy);
 
   const decode::Model& model_;
   decode::Engine& engine_;
@@ -47,6 +50,8 @@ class AsyncEngine final : public http::CompletionEngine {
   std::vector<std::unique_ptr<Job>> submitted_;
   std::vector<Handle> cancelled_;
   bool stopping_ = false;
+  mutable std::mutex load_mutex_;
+  EngineLoad load_;
   Handle next_ = 1;
   std::atomic<int64_t> waiting_{0};  // submitted and not yet generating
 

@@ -28,7 +28,9 @@ class FakeEngine : public CompletionEngine {
   ModelInfo info() const override { return {"fake-model", options_.context, 1700000000}; }
   Handle submit(CompletionRequest request, CompletionSink sink) override;
   void cancel(Handle handle) override;
+  EngineState state() const override { return state_; }
 
+  void set_state(EngineState state) { state_ = state; }
   void hold();  // no step until release()
   void release();
   size_t running() const;
@@ -55,6 +57,7 @@ class FakeEngine : public CompletionEngine {
   Sequence plan(const CompletionRequest& request, int64_t prompt_tokens) const;
 
   const FakeEngineOptions options_;
+  std::atomic<EngineState> state_{EngineState::kReady};
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::vector<Sequence> sequences_;
