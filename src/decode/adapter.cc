@@ -37,7 +37,8 @@ Config read_config(const std::string& path) {
     return !(v->is_array() || v->is_object()) || v->size() > 0;
   };
   for (const char* key : {"use_dora", "modules_to_save", "layer_replication", "rank_pattern", "alpha_pattern",
-                          "megatron_config", "trainable_token_indices", "lora_bias", "target_parameters"})
+                          "megatron_config", "trainable_token_indices", "lora_bias", "use_qalora",
+                          "use_bdlora", "alora_invocation_tokens", "target_parameters"})
     refuse(key, holds(key));
   refuse("bias", root.get_string_or("bias", "none") != "none");
   Config c;

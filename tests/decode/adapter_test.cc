@@ -158,6 +158,38 @@ TEST_F(Adapters, EqualTheMergedModel) {
   }
 }
 
+// Folders that PEFT saved, against the logits that PEFT computed (scripts/make_adapter_fixtures.py).
+TEST_F(Adapters, AsPeftComputesThem) {
+  const std::pair<const char*, const char*> cases[] = {{"llama3", "llama3_attention"},
+                                                       {"llama3", "llama3_all"},
+                                                       {"qwen2", "qwen2_all"},
+                                                       {"gpt2", "gpt2_joined"}};
+  for (const auto& [base, name] : cases) {
+    const Model m = fixture(base);
+    const std::string at = std::string(HOIST_SOURCE_DIR) + "/tests/fixtures/adapters/" + name;
+    const io::SafetensorsFile expected(at + "/expected.safetensors");
+    const io::TensorInfo *ids = expected.find("input_ids"), *logits = expected.find("logits");
+    std::vector<int64_t> tokens(static_cast<size_t>(ids->elements()));
+    expected.read(*ids, tokens.data());
+    std::vector<float> want(static_cast<size_t>(logits->elements()));
+    expected.read_as(*logits, DType::f32, want.data(), 0, logits->elements());
+    EngineOptions o = small(4, 32, 128);
+    o.adapters = {2, 8};
+    o.prefix_cache = false;
+    Session r(m, o);
+    r.engine.set_adapter(1, r.engine.load_adapter(at).get());
+    std::vector<float> got;
+    for (size_t n = 1; n <= tokens.size();
+         ++n) {  // each position's logits are those of a prompt that ends there
+      const uint64_t id =
+          r.add(Tokens(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n)), 1, 0, {}, 1);
+      r.finish();
+      got.insert(got.end(), r.said[id]->logits.begin(), r.said[id]->logits.end());
+    }
+    EXPECT_LT(difference(got, want), 1e-5) << name;
+  }
+}
+
 TEST_F(Adapters, NeighboursChangeNothing) {
   const Model m = fixture("llama3");
   EngineOptions o = small(6, 64, 256);
