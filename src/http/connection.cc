@@ -221,7 +221,7 @@ void Connection::check_key() {
     if (given) throw ApiError(401, "Authorization: found more than one, expected one", "", "invalid_api_key");
     given = &h.value;
   }
-  const uint32_t tenant = given ? keys->find(KeyRing::bearer(*given)) : 0;
+  const uint32_t tenant = given ? keys->find(KeyRing::presented(*given)) : 0;
   if (tenant != 0) {
     request.tenant = keys->tenant(tenant);
     request.scope = tenant;
@@ -230,7 +230,7 @@ void Connection::check_key() {
                    given ? "Authorization: expected \"Bearer KEY\" with a key of this server"
                          : "this server wants a key: \"Authorization: Bearer KEY\"",
                    "", "invalid_api_key");
-    error.headers.push_back({"WWW-Authenticate", "Bearer"});
+    error.headers.push_back({"WWW-Authenticate", "Basic realm=\"hoist\", Bearer"});
     throw error;
   }
 }

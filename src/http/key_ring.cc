@@ -45,14 +45,45 @@ uint32_t KeyRing::find(std::string_view presented) const {
   return found;
 }
 
-std::string_view KeyRing::bearer(std::string_view authorization) {
-  constexpr std::string_view kScheme = "bearer ";
-  if (authorization.size() <= kScheme.size() ||
-      !equals_ignore_case(authorization.substr(0, kScheme.size()), kScheme))
+namespace {
+
+// What follows the scheme's name; nothing when it is another scheme.
+std::string_view after_scheme(std::string_view authorization, std::string_view scheme) {
+  if (authorization.size() <= scheme.size() || authorization[scheme.size()] != ' ' ||
+      !equals_ignore_case(authorization.substr(0, scheme.size()), scheme))
     return {};
-  authorization.remove_prefix(kScheme.size());
+  authorization.remove_prefix(scheme.size());
   while (authorization.starts_with(' ')) authorization.remove_prefix(1);
   return authorization;
+}
+
+// RFC 4648; empty for what is not base64.
+std::string decode_base64(std::string_view text) {
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string out;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '+'             ? 62
+                      : c == '/'             ? 63
+                                             : -1;
+    if (digit < 0) return {};
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    if ((count += 6) >= 8) out += static_cast<char>(bits >> (count -= 8) & 255);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string KeyRing::presented(std::string_view authorization) {
+  if (const auto key = after_scheme(authorization, "bearer"); !key.empty()) return std::string(key);
+  const std::string both = decode_base64(after_scheme(authorization, "basic"));
+  const size_t colon = both.find(':');
+  return colon == both.npos ? std::string() : both.substr(colon + 1);
 }
 
 }  // namespace hoist::http

@@ -25,8 +25,9 @@ class KeyRing {
   size_t size() const { return entries_.size(); }
   // Tenants are numbered from 1; 0: nobody's key.
   uint32_t find(std::string_view presented) const;
-  // What "Authorization: Bearer KEY" presents; empty when it is of another form.
-  static std::string_view bearer(std::string_view authorization);
+  // The key that "Authorization: Bearer KEY" presents, or "Basic" with the key as password (what a browser
+  // asks its user for); empty when it is of another form.
+  static std::string presented(std::string_view authorization);
   const std::string& tenant(uint32_t number) const { return tenants_[number]; }
 
  private:

@@ -80,10 +80,12 @@ TEST(KeyRing, RefusesWithoutShowingTheKey) {
 }
 
 TEST(KeyRing, ReadsTheBearerForm) {
-  EXPECT_EQ(KeyRing::bearer("Bearer x"), "x");
-  EXPECT_EQ(KeyRing::bearer("bEARER   x y"), "x y");
+  EXPECT_EQ(KeyRing::presented("Bearer x"), "x");
+  EXPECT_EQ(KeyRing::presented("bEARER   x y"), "x y");
+  EXPECT_EQ(KeyRing::presented("Basic dXNlcjprZXktb2YtYQ=="), "key-of-a");  // user:key-of-a
+  EXPECT_EQ(KeyRing::presented("basic OmE6Yg"), "a:b");                     // :a:b
   for (const char* other : {"", "Bearer", "Bearer ", "Basic x", "x", "Bearerx"})
-    EXPECT_EQ(KeyRing::bearer(other), "") << other;
+    EXPECT_EQ(KeyRing::presented(other), "") << other;
 }
 
 TEST(Auth, EveryRouteEveryMethodEveryKey) {
@@ -109,7 +111,7 @@ TEST(Auth, EveryRouteEveryMethodEveryKey) {
           EXPECT_NE(answer.status, 401) << tried;
         } else {
           EXPECT_EQ(answer.status, 401) << tried << " " << path << " " << headers;
-          if (!twice) EXPECT_EQ(answer.header("WWW-Authenticate"), "Bearer");
+          if (!twice) EXPECT_EQ(answer.header("WWW-Authenticate"), "Basic realm=\"hoist\", Bearer");
         }
       }
       for (const char* key : {"key-of-a", "key-of-b", "second-key-of-a"})
