@@ -13,10 +13,12 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t kDefaultContext = 8192;
 
 int64_t context_of(const io::ModelConfig& config, const EngineOptions& options) {
-  int64_t context = options.context > 0 ? options.context : std::min(config.max_position, kDefaultContext);
-  if (context > config.max_position)
+  const int64_t longest = config.longest_context();
+  int64_t context =
+      options.context > 0 ? options.context : std::min(config.usual_context(), kDefaultContext);
+  if (context > longest)
     throw_invalid("context: found " + std::to_string(context) + ", expected at most the model's " +
-                  std::to_string(config.max_position));
+                  std::to_string(longest));
   return context;
 }
 
@@ -29,6 +31,7 @@ models::ServeShape serve_shape(const io::ModelConfig& config, DType stored, cons
   s.seqs = s.rows = o.max_seqs;
   s.block = o.block;
   s.seq_blocks = ceil_div(context, o.block);
+  s.context = context;
   int64_t tokens = o.cache_tokens;
   if (tokens <= 0) {
     int64_t afford = Topology::detect().memory_bytes / 4 /
@@ -226,6 +229,8 @@ void Engine::step(std::vector<TokenEvent>& events) {
   counters_.computed_tokens += t;
   ++counters_.steps;
   executor_->set_length("tokens", t);
+  if (model_.config.experts > 0)
+    executor_->set_length(models::kExpertRows, t * model_.config.experts_per_token);
   executor_->set_length("seqs", static_cast<int64_t>(pieces.size()));
   executor_->set_length("rows", row);
   executor_->run();
