@@ -11,7 +11,8 @@
 //
 // Text form: `axis=model, eps=1e-05`. Numbers are printed in the shortest form that reads back to the same
 // bits. Supported field types: bool, int64_t, double, Symbol, DType, InlineVec<Symbol, N>,
-// InlineVec<int64_t, N>, InlineVec<double, N>. Symbols print bare when they are identifiers ([A-Za-z_][A-Za-z0-9_.]*).
+// InlineVec<int64_t, N>, InlineVec<double, N>. Symbols print bare when they are identifiers
+// ([A-Za-z_][A-Za-z0-9_.]*).
 #pragma once
 
 #include <cstdint>

@@ -14,8 +14,7 @@ constexpr int64_t kDefaultContext = 8192;
 
 int64_t context_of(const io::ModelConfig& config, const EngineOptions& options) {
   const int64_t longest = config.longest_context();
-  int64_t context =
-      options.context > 0 ? options.context : std::min(config.usual_context(), kDefaultContext);
+  int64_t context = options.context > 0 ? options.context : std::min(config.usual_context(), kDefaultContext);
   if (context > longest)
     throw_invalid("context: found " + std::to_string(context) + ", expected at most the model's " +
                   std::to_string(longest));

@@ -149,7 +149,8 @@ class Encoder {
 }  // namespace
 
 int64_t QuantizeStep::bytes() const {
-  return source->elements() / type->block * type->bytes * std::max<int64_t>(1, static_cast<int64_t>(stack.size()));
+  return source->elements() / type->block * type->bytes *
+         std::max<int64_t>(1, static_cast<int64_t>(stack.size()));
 }
 
 const std::vector<std::string>& quantize_formats() {

@@ -13,10 +13,10 @@ namespace {
 
 // Files of Mistral and Mixtral call themselves llama: a window and experts tell them.
 constexpr std::pair<std::string_view, Family> kArchitectures[] = {
-    {"llama", Family::kLlama},         {"llama", Family::kMistral},      {"llama", Family::kMixtral},
-    {"smollm3", Family::kSmollm3},     {"qwen2", Family::kQwen2},        {"qwen3", Family::kQwen3},
-    {"qwen2moe", Family::kQwen2Moe},   {"qwen3moe", Family::kQwen3Moe},  {"phi3", Family::kPhi3},
-    {"gemma2", Family::kGemma2},       {"gemma3", Family::kGemma3},      {"gpt2", Family::kGpt2}};
+    {"llama", Family::kLlama},       {"llama", Family::kMistral},     {"llama", Family::kMixtral},
+    {"smollm3", Family::kSmollm3},   {"qwen2", Family::kQwen2},       {"qwen3", Family::kQwen3},
+    {"qwen2moe", Family::kQwen2Moe}, {"qwen3moe", Family::kQwen3Moe}, {"phi3", Family::kPhi3},
+    {"gemma2", Family::kGemma2},     {"gemma3", Family::kGemma3},     {"gpt2", Family::kGpt2}};
 
 // How many layers there are to each that sees everything, in files that do not say.
 int64_t usual_period(Family family) { return family == Family::kGemma2 ? 2 : 6; }
@@ -51,8 +51,8 @@ void read_experts(const GgufSet& set, GgufKeys& keys, ModelConfig& c) {
 // What only some architectures have.
 void read_family_keys(const GgufSet& set, GgufKeys& keys, ModelConfig& c) {
   c.qk_norm = c.family == Family::kQwen3 || c.family == Family::kQwen3Moe || c.family == Family::kGemma3;
-  const bool slides = c.gemma() || c.family == Family::kMistral || c.family == Family::kMixtral ||
-                      c.family == Family::kPhi3;
+  const bool slides =
+      c.gemma() || c.family == Family::kMistral || c.family == Family::kMixtral || c.family == Family::kPhi3;
   const int64_t window = keys.integer("attention.sliding_window", 0, kMaxPositions).value_or(0);
   if (slides)
     c.window = window;
@@ -89,7 +89,8 @@ void write_family_keys(const ModelConfig& c, const std::string& a, GgufMetadata&
     if (c.norm_topk != (c.family != Family::kQwen2Moe)) out.set_bool(a + ".expert_weights_norm", c.norm_topk);
   }
   for (int64_t i = 0; i < c.layers; ++i)
-    if (c.family == Family::kSmollm3 && c.layer_rotates(i) != ((i + 1) % 4 != 0)) unsupported("no_rope_layers");
+    if (c.family == Family::kSmollm3 && c.layer_rotates(i) != ((i + 1) % 4 != 0))
+      unsupported("no_rope_layers");
   if (!c.gemma()) return;
   if (c.attention_scalar != gemma_scalar(c)) unsupported("query_pre_attn_scalar");
   if (c.attention_softcap > 0) out.set_f32(a + ".attn_logit_softcapping", c.attention_softcap);
@@ -120,8 +121,7 @@ ModelConfig read_gguf_config(const GgufSet& set) {
       c.family = family;
       known = true;
     }
-    if (names.find(name) == names.npos)
-      names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+    if (names.find(name) == names.npos) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
   }
   if (!known)
     throw_unsupported(fmt::format("{}: general.architecture: found {}, expected one of {}", metadata.source(),
@@ -206,8 +206,7 @@ void write_gguf_config(const ModelConfig& c, GgufMetadata& out) {
   const auto unsupported = [&](std::string_view what) {
     throw_unsupported(fmt::format("config.json: {}: GGUF files of architecture {} cannot say it", what, a));
   };
-  if (c.activation !=
-      (c.family == Family::kGpt2 || c.gemma() ? Activation::kGeluTanh : Activation::kSilu))
+  if (c.activation != (c.family == Family::kGpt2 || c.gemma() ? Activation::kGeluTanh : Activation::kSilu))
     unsupported("the activation " + c.activation_text);
   if (!c.scale_attention) unsupported("scale_attn_weights false");
   out.set_text("general.architecture", a);

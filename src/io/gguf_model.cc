@@ -60,8 +60,8 @@ class GgufTensors : public TensorFile {
         info.transposed = true;
       }
       if (source.layout == Layout::kPlusOne && tensor.type->dtype != DType::f32)
-        throw_unsupported(fmt::format("{}: tensor {}: found {}, expected F32, as norms are stored", file.path(),
-                                      json_quote(tensor.name), tensor.type->name));
+        throw_unsupported(fmt::format("{}: tensor {}: found {}, expected F32, as norms are stored",
+                                      file.path(), json_quote(tensor.name), tensor.type->name));
       if (source.layout == Layout::kHeads && info.shape[0] != at->second->heads * head_dim_)
         throw_corrupt(fmt::format("{}: tensor {}: found {} rows, expected {} heads of {}", file.path(),
                                   json_quote(tensor.name), info.shape[0], at->second->heads, head_dim_));
@@ -147,9 +147,9 @@ class GgufTensors : public TensorFile {
   // All experts of a layer, as a tensor each.
   void add_experts(const GgufTensor& tensor, const GgufName& name) {
     if (tensor.dims.size() != 3 || tensor.dims[2] != name.experts)
-      throw_corrupt(fmt::format("{}: tensor {}: found [{}], expected three dimensions, the last of {} experts",
-                                file_.path(), json_quote(tensor.name), fmt::join(tensor.dims, ", "),
-                                name.experts));
+      throw_corrupt(
+          fmt::format("{}: tensor {}: found [{}], expected three dimensions, the last of {} experts",
+                      file_.path(), json_quote(tensor.name), fmt::join(tensor.dims, ", "), name.experts));
     const int64_t bytes = tensor.bytes / name.experts;
     for (int64_t e = 0; e < name.experts; ++e) {
       TensorInfo info;
@@ -245,7 +245,8 @@ void mlp_names(const ModelConfig& c, int64_t layer, const std::string& g, const 
     one("ffn_down", "mlp.down_proj");
     return;
   }
-  const char* kParts[][3] = {{"gate", "gate_proj", "w1"}, {"up", "up_proj", "w3"}, {"down", "down_proj", "w2"}};
+  const char* kParts[][3] = {
+      {"gate", "gate_proj", "w1"}, {"up", "up_proj", "w3"}, {"down", "down_proj", "w2"}};
   if (!c.moe_layer(layer)) {
     for (const auto& [part, proj, w] : kParts) {
       one(fmt::format("ffn_{}", part), fmt::format("mlp.{}", proj));
@@ -257,8 +258,8 @@ void mlp_names(const ModelConfig& c, int64_t layer, const std::string& g, const 
   one("ffn_gate_inp", mixtral ? "block_sparse_moe.gate" : "mlp.gate");
   for (const auto& [part, proj, w] : kParts) {
     names.push_back({fmt::format("{}ffn_{}_exps.weight", g, part),
-                     h + (mixtral ? "block_sparse_moe.experts.{}." : "mlp.experts.{}.") + (mixtral ? w : proj) +
-                         ".weight",
+                     h + (mixtral ? "block_sparse_moe.experts.{}." : "mlp.experts.{}.") +
+                         (mixtral ? w : proj) + ".weight",
                      Layout::kExperts, 0, c.experts});
     if (c.shared_intermediate > 0)
       one(fmt::format("ffn_{}_shexp", part), fmt::format("mlp.shared_expert.{}", proj));

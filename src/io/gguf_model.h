@@ -3,10 +3,10 @@
 //
 // Architectures: llama (Llama, Mistral, Mixtral), smollm3, qwen2, qwen3, qwen2moe, qwen3moe, phi3, gemma2,
 // gemma3, gpt2; others are refused by name, as is a key of the architecture that would change the arithmetic
-// in a way we do not compute. Files hold all experts of a layer as one tensor, checkpoints one by one. llama files store the rows of q
-// and k so that rope turns neighbours (2j, 2j+1); ours turn halves (j, j + d/2), so rows are put back while
-// reading. gpt2 files store linear layers transposed. Source: llama.cpp's converters and loaders, 2023 to
-// 2026.
+// in a way we do not compute. Files hold all experts of a layer as one tensor, checkpoints one by one. llama
+// files store the rows of q and k so that rope turns neighbours (2j, 2j+1); ours turn halves (j, j + d/2), so
+// rows are put back while reading. gpt2 files store linear layers transposed. Source: llama.cpp's converters
+// and loaders, 2023 to 2026.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ GenerationConfig read_gguf_generation(const GgufSet& set);
 struct GgufName {
   enum class Layout {
     kSame,
-    kHeads,      // rows permuted within each of `heads` heads
+    kHeads,       // rows permuted within each of `heads` heads
     kTransposed,  // the file holds the transpose
     kPlusOne,     // the file holds the values plus one, in f32 (Gemma's norms)
     kExperts      // the file's outermost axis counts `experts` tensors, whose names hold "{}" for the number

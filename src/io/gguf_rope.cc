@@ -82,8 +82,9 @@ void read_llama3(const GgufSet& set, int64_t dim, int64_t original, RopeConfig& 
         rope = candidate;
         return;
       }
-  throw_unsupported(fmt::format("{}: found divisors from {} to {} that are not Llama 3's rule, the one we compute",
-                                where, found.front(), found.back()));
+  throw_unsupported(
+      fmt::format("{}: found divisors from {} to {} that are not Llama 3's rule, the one we compute", where,
+                  found.front(), found.back()));
 }
 
 // Files hold f32: a factor within its rounding of what the rule gives is the rule's.
@@ -98,7 +99,8 @@ void read_longrope(const GgufSet& set, GgufKeys& keys, int64_t dim, int64_t orig
   const std::vector<float> near = read_divisors(set, "rope_factors_short.weight", dim / 2);
   const std::vector<float> far = read_divisors(set, "rope_factors_long.weight", dim / 2);
   if (near.empty() != far.empty())
-    throw_corrupt(set.path() + ": found one of rope_factors_short.weight and rope_factors_long.weight, expected both");
+    throw_corrupt(set.path() +
+                  ": found one of rope_factors_short.weight and rope_factors_long.weight, expected both");
   if (near.empty()) return;
   if (original < 1) set.metadata().at(keys.name("rope.scaling.original_context_length"));
   rope.type = Type::kLongrope;
@@ -151,8 +153,8 @@ void read_gguf_rope(const GgufSet& set, GgufKeys& keys, ModelConfig& config) {
   double attn_factor = keys.number("rope.scaling.attn_factor", 0, 1e6).value_or(1);
   if (attn_factor == 0) attn_factor = 1;
   if (type != "none" && type != "linear" && type != "yarn" && type != "longrope")
-    throw_unsupported(fmt::format("{}: {}: found {}, expected none, linear, yarn or longrope", metadata.source(),
-                                  keys.name("rope.scaling.type"),
+    throw_unsupported(fmt::format("{}: {}: found {}, expected none, linear, yarn or longrope",
+                                  metadata.source(), keys.name("rope.scaling.type"),
                                   metadata.at(keys.name("rope.scaling.type")).excerpt()));
   const bool scaled = factor && *factor != 1 && *factor != 0;
   if (scaled && *factor < 1) metadata.refuse(keys.name("rope.scaling.factor"), "at least 1");
@@ -207,8 +209,7 @@ void write_gguf_rope(const ModelConfig& c, const std::string& a, GgufMetadata& o
 std::vector<GgufDivisors> gguf_rope_tensors(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
   if (!config.uses_rope()) return {};
-  if (rope.type == Type::kLlama3)
-    return {{"rope_freqs.weight", llama3_factors(rope, config.rotary_dim())}};
+  if (rope.type == Type::kLlama3) return {{"rope_freqs.weight", llama3_factors(rope, config.rotary_dim())}};
   if (rope.type != Type::kLongrope) return {};
   return {{"rope_factors_long.weight", {rope.long_factor.begin(), rope.long_factor.end()}},
           {"rope_factors_short.weight", {rope.short_factor.begin(), rope.short_factor.end()}}};

@@ -47,8 +47,7 @@ const FamilyReader& choose_reader(const Json& root) {
               fmt::format("found {}, expected {}", architecture.excerpt(), reader.architecture));
     return reader;
   }
-  type.fail(ErrorCode::kUnsupported,
-            fmt::format("found {}, expected {}", type.excerpt(), family_list()));
+  type.fail(ErrorCode::kUnsupported, fmt::format("found {}, expected {}", type.excerpt(), family_list()));
 }
 
 struct TorchName {

@@ -115,16 +115,12 @@ struct ModelConfig {
   bool norm_offset() const { return gemma(); }       // norm weights are stored less one
   bool post_norms() const { return gemma(); }        // a branch's result is normalized too
   bool scaled_embedding() const { return gemma(); }  // embeddings times sqrt(hidden)
-  int64_t rotary_dim() const {  // channels of a head that turn
+  int64_t rotary_dim() const {                       // channels of a head that turn
     return static_cast<int64_t>(static_cast<double>(head_dim) * partial_rotary);
   }
-  bool layer_slides(int64_t i) const {
-    return window > 0 && (slides.empty() || in_list(slides, i));
-  }
+  bool layer_slides(int64_t i) const { return window > 0 && (slides.empty() || in_list(slides, i)); }
   int64_t layer_window(int64_t i) const { return layer_slides(i) ? window : 0; }
-  bool layer_rotates(int64_t i) const {
-    return uses_rope() && !in_list(unrotated, i);
-  }
+  bool layer_rotates(int64_t i) const { return uses_rope() && !in_list(unrotated, i); }
   bool local_layer(int64_t i) const { return family == Family::kGemma3 && layer_slides(i); }
   bool moe_layer(int64_t i) const { return experts > 0 && !in_list(dense, i); }
   // Positions a caller may ask for, and what is offered unasked: under longrope a longer context changes what

@@ -1,9 +1,9 @@
 // The Llama family and those of its shape: Llama 2 and 3, Mistral (sliding window), SmolLM3 (layers without
-// rope), Qwen2 (bias on q, k, v), Qwen3 (RMS norm of q and k per head), Phi-3 (joined projections, rope over a
-// part of a head), Gemma 2 and 3 (norms around both branches, soft caps), and mixtures of experts with either
-// attention (moe.cc). Pre-norm blocks of rotary grouped-query attention and a gated MLP. Touvron et al.,
-// "Llama 2", 2023; Gemma Team, "Gemma 2", 2024, and "Gemma 3", 2025; Abdin et al., "Phi-3", 2024. Names as in
-// Hugging Face files.
+// rope), Qwen2 (bias on q, k, v), Qwen3 (RMS norm of q and k per head), Phi-3 (joined projections, rope over
+// a part of a head), Gemma 2 and 3 (norms around both branches, soft caps), and mixtures of experts with
+// either attention (moe.cc). Pre-norm blocks of rotary grouped-query attention and a gated MLP. Touvron et
+// al., "Llama 2", 2023; Gemma Team, "Gemma 2", 2024, and "Gemma 3", 2025; Abdin et al., "Phi-3", 2024. Names
+// as in Hugging Face files.
 #include <cmath>
 
 #include "models/family.h"
@@ -43,8 +43,7 @@ void mlp_parameters(const ModelConfig& c, const std::string& m, DType dtype, DTy
   }
   out.push_back(gate);
   out.push_back(up);
-  out.push_back(
-      parameter(m + "down_proj.weight", dtype, {model, ffn}, {c.hidden, c.intermediate}, residual));
+  out.push_back(parameter(m + "down_proj.weight", dtype, {model, ffn}, {c.hidden, c.intermediate}, residual));
   if (c.mlp_bias) {
     const Init zeros{Init::Kind::kZeros};
     out.push_back(parameter(m + "gate_proj.bias", norms, {ffn}, {c.intermediate}, zeros, true));

@@ -26,8 +26,7 @@ using ir::ValueId;
 // One state from a tensor of each expert: `prefix`<expert>`suffix`.
 Parameter stack(const ModelConfig& c, const std::string& name, DType dtype, const ir::Dim& out,
                 const ir::Dim& in, const std::string& prefix, const std::string& suffix, Init init) {
-  Parameter p =
-      parameter(name, dtype, {{"experts", c.experts}, out, in}, {out.size, in.size}, init);
+  Parameter p = parameter(name, dtype, {{"experts", c.experts}, out, in}, {out.size, in.size}, init);
   for (int64_t e = 0; e < c.experts; ++e) p.stack.push_back(prefix + std::to_string(e) + suffix);
   p.tensor = p.stack[0];
   p.inputs = {in.axis};
@@ -44,8 +43,8 @@ void moe_parameters(const ModelConfig& c, int64_t layer, DType dtype, std::vecto
   const std::string l = "model.layers." + std::to_string(layer) + ".", m = l + "mlp.";
   const std::string at = mixtral ? l + "block_sparse_moe." : m, experts = at + "experts.";
   const ir::Dim model{"model", c.hidden}, ffn{"expert_ffn", c.expert_intermediate};
-  Parameter router = parameter(m + "gate.weight", dtype, {{"experts", c.experts}, model},
-                               {c.experts, c.hidden}, normal);
+  Parameter router =
+      parameter(m + "gate.weight", dtype, {{"experts", c.experts}, model}, {c.experts, c.hidden}, normal);
   router.tensor = at + "gate.weight";
   out.push_back(router);
   out.push_back(stack(c, m + "experts.gate_proj.weight", dtype, ffn, model, experts,
@@ -74,13 +73,13 @@ ValueId moe_mlp(const Forward& f, int64_t layer, ValueId h) {
   if (!type.has("tokens")) x = ops::merge_axes(b, h, {"batch", "seq"}, "tokens");
 
   ValueId scores = ops::contract(b, x, f.weights[m + "gate.weight"], {"tokens", "experts"}, DType::f32);
-  const auto top = ops::top_k(b, ops::softmax(b, scores, "experts"), "experts", c.experts_per_token, "choice");
+  const auto top =
+      ops::top_k(b, ops::softmax(b, scores, "experts"), "experts", c.experts_per_token, "choice");
   ValueId share = top.values;
   if (c.norm_topk) share = ops::div(b, share, ops::reduce_sum(b, share, {"choice"}));
   share = ops::cast(b, share, f.activations);
 
-  const ops::RouteSortResults route =
-      ops::route_sort(b, top.indices, {"routed", kExpertRows, c.experts, 0});
+  const ops::RouteSortResults route = ops::route_sort(b, top.indices, {"routed", kExpertRows, c.experts, 0});
   ValueId rows = ops::embedding(b, x, route.token, "tokens");
   const auto product = [&](ValueId rows_in, const char* name, Symbol out) {
     ops::GroupedAttrs a{kExpertRows, "experts", {out}, f.activations};

@@ -30,8 +30,8 @@ std::vector<double> longrope(const RopeConfig& c, int64_t dim, int64_t context) 
 // The channel pair whose frequency makes `turns` turns within the original length.
 double pair_of(const RopeConfig& c, double turns, int64_t dim) {
   constexpr double kTurn = 6.283185307179586477;
-  return static_cast<double>(dim) *
-         std::log(static_cast<double>(c.original_max_position) / (turns * kTurn)) / (2 * std::log(c.theta));
+  return static_cast<double>(dim) * std::log(static_cast<double>(c.original_max_position) / (turns * kTurn)) /
+         (2 * std::log(c.theta));
 }
 
 // Fast pairs keep their frequency, slow ones are divided by the factor, those between are blended.
@@ -46,7 +46,8 @@ std::vector<double> yarn(const RopeConfig& c, int64_t dim) {
   if (low == high) high += 0.001;
   std::vector<double> out;
   for (int64_t j = 0; j < dim / 2; ++j) {
-    const float kept = 1.0f / wave(c, j, dim), divided = 1.0f / (static_cast<float>(c.factor) * wave(c, j, dim));
+    const float kept = 1.0f / wave(c, j, dim),
+                divided = 1.0f / (static_cast<float>(c.factor) * wave(c, j, dim));
     const float ramp = std::clamp(
         (static_cast<float>(j) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
     const float share = 1 - ramp;  // of the frequency that is kept
@@ -66,8 +67,8 @@ ir::ValueId rope_table(ir::Builder& b, const RopeConfig& c, int64_t dim, int64_t
   a.theta = c.theta;
   if (c.type == Type::kDynamic && context > max_position) {
     const double longer = static_cast<double>(context) / static_cast<double>(max_position);
-    a.theta *= std::pow(c.factor * longer - (c.factor - 1),
-                        static_cast<double>(dim) / static_cast<double>(dim - 2));
+    a.theta *=
+        std::pow(c.factor * longer - (c.factor - 1), static_cast<double>(dim) / static_cast<double>(dim - 2));
   }
   if (c.type == Type::kLinear) a.scaling = "linear";
   if (c.type == Type::kLlama3) a.scaling = "llama3";

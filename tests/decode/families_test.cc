@@ -17,7 +17,7 @@ constexpr int64_t kSequence = 24;  // of a fixture's texts
 
 struct Fixture {
   Model model;
-  std::vector<int64_t> ids;    // of its first text
+  std::vector<int64_t> ids;   // of its first text
   std::vector<float> logits;  // [kSequence, vocab]
 
   explicit Fixture(const std::string& name) {
@@ -31,8 +31,7 @@ struct Fixture {
     std::vector<int64_t> all(static_cast<size_t>(expected.find("input_ids")->elements()));
     expected.read(*expected.find("input_ids"), all.data());
     ids.assign(all.begin(), all.begin() + kSequence);
-    expected.read_as(*expected.find("logits"), DType::f32, logits.data(), 0,
-                     kSequence * model.config.vocab);
+    expected.read_as(*expected.find("logits"), DType::f32, logits.data(), 0, kSequence * model.config.vocab);
   }
   std::vector<int32_t> prompt(int64_t n) const { return {ids.begin(), ids.begin() + n}; }
 };
@@ -69,9 +68,9 @@ std::vector<std::vector<float>> after(const Fixture& f, const EngineOptions& opt
   return out;
 }
 
-class Families : public testing::TestWithParam<const char*> {};
+class ServedFamilies : public testing::TestWithParam<const char*> {};
 
-TEST_P(Families, ServedLogitsAreThoseOfTheFixture) {
+TEST_P(ServedFamilies, ServedLogitsAreThoseOfTheFixture) {
   const Fixture f(GetParam());
   const std::vector<int64_t> lengths{1, 4, 7, 12, 17, kSequence - 1};
   const auto vocab = static_cast<size_t>(f.model.config.vocab);
@@ -101,7 +100,7 @@ TEST_P(Families, ServedLogitsAreThoseOfTheFixture) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Families,
+INSTANTIATE_TEST_SUITE_P(All, ServedFamilies,
                          testing::Values("gpt2", "llama3", "qwen2", "qwen3", "mistral", "smollm3", "phi3",
                                          "phi3_short", "gemma2", "gemma3", "mixtral", "qwen2_moe",
                                          "qwen3_moe", "llama_dynamic"));

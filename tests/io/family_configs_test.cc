@@ -15,16 +15,17 @@ const char* const kSmall =
        "num_key_value_heads":4,"vocab_size":100,"max_position_embeddings":256)";
 
 ModelConfig parse(const std::string& type, const std::string& members = "") {
-  return parse_model_config("{\"model_type\":\"" + type + "\"," + kSmall + (members.empty() ? "" : ",") + members + "}",
-                            "c");
+  return parse_model_config(
+      "{\"model_type\":\"" + type + "\"," + kSmall + (members.empty() ? "" : ",") + members + "}", "c");
 }
 std::string error(const std::string& type, const std::string& members) {
   return message_of([&] { parse(type, members); });
 }
 
 TEST(FamilyConfigs, UnknownOnesAreRefusedWithTheListOfKnownOnes) {
-  EXPECT_NE(error("mamba", "").find("model_type: found \"mamba\", expected gpt2, llama, mistral, smollm3, qwen2, "
-                                    "qwen3, phi3, gemma2, gemma3_text, mixtral, qwen2_moe or qwen3_moe"),
+  EXPECT_NE(error("mamba", "")
+                .find("model_type: found \"mamba\", expected gpt2, llama, mistral, smollm3, qwen2, "
+                      "qwen3, phi3, gemma2, gemma3_text, mixtral, qwen2_moe or qwen3_moe"),
             std::string::npos);
   EXPECT_EQ(all_families().size(), 12u);
 }
@@ -47,9 +48,8 @@ TEST(FamilyConfigs, SmolLM3LeavesRopeOutOfSomeLayers) {
 }
 
 TEST(FamilyConfigs, Phi3TurnsAPartOfAHead) {
-  const std::string scaling =
-      R"("rope_scaling":{"type":"su","short_factor":[1,1],"long_factor":[2,4]},)"
-      R"("original_max_position_embeddings":64,"partial_rotary_factor":0.5)";
+  const std::string scaling = R"("rope_scaling":{"type":"su","short_factor":[1,1],"long_factor":[2,4]},)"
+                              R"("original_max_position_embeddings":64,"partial_rotary_factor":0.5)";
   const ModelConfig c = parse("phi3", scaling);
   EXPECT_EQ(c.rotary_dim(), 4);
   EXPECT_EQ(c.rope.type, RopeConfig::Type::kLongrope);
@@ -59,9 +59,10 @@ TEST(FamilyConfigs, Phi3TurnsAPartOfAHead) {
   EXPECT_EQ(c.longest_context(), 256);
   EXPECT_NE(error("phi3", R"("partial_rotary_factor":0.4)").find("partial_rotary_factor: found 0.4"),
             std::string::npos);
-  EXPECT_NE(error("phi3", R"("rope_scaling":{"type":"longrope","short_factor":[1,1],"long_factor":[1,1,1,1]})")
-                .find("short_factor: found 2 numbers, expected 4"),
-            std::string::npos);
+  EXPECT_NE(
+      error("phi3", R"("rope_scaling":{"type":"longrope","short_factor":[1,1],"long_factor":[1,1,1,1]})")
+          .find("short_factor: found 2 numbers, expected 4"),
+      std::string::npos);
 }
 
 TEST(FamilyConfigs, YarnAndDynamic) {
@@ -122,7 +123,11 @@ TEST(FamilyConfigs, Experts) {
   EXPECT_TRUE(e.qk_norm && e.norm_topk);
   EXPECT_NE(error("mixtral", R"("num_experts_per_tok":9)").find("num_experts_per_tok: found 9"),
             std::string::npos);
-  EXPECT_NE(error("qwen3_moe", R"("num_experts":65536)").find("layers times experts"), std::string::npos);
+  EXPECT_NE(message_of([] {
+              parse_model_config(
+                  R"({"model_type":"qwen3_moe","num_experts":65536,"moe_intermediate_size":1})", "c");
+            }).find("layers times experts: found 1572864"),
+            std::string::npos);
   EXPECT_NE(error("qwen2_moe", R"("use_sliding_window":true)").find("use_sliding_window"), std::string::npos);
 }
 
@@ -131,13 +136,15 @@ TEST(FamilyConfigs, WriteThenReadIsTheSame) {
   for (Family family : all_families()) configs.push_back(default_model_config(family));
   configs.push_back(parse("mistral", R"("sliding_window":null)"));
   configs.push_back(parse("smollm3", R"("no_rope_layers":[0,1,1,0])"));
-  configs.push_back(parse("phi3", R"("rope_scaling":{"type":"longrope","short_factor":[1,1],"long_factor":[2,4],)"
-                                  R"("attention_factor":1.25},"partial_rotary_factor":0.5)"));
+  configs.push_back(parse("phi3",
+                          R"("rope_scaling":{"type":"longrope","short_factor":[1,1],"long_factor":[2,4],)"
+                          R"("attention_factor":1.25},"partial_rotary_factor":0.5)"));
   configs.push_back(parse("gemma2", R"("final_logit_softcapping":null,"sliding_window":null)"));
   configs.push_back(parse("gemma3_text", R"("sliding_window_pattern":2)"));
   configs.push_back(parse("qwen3_moe", R"("mlp_only_layers":[1])"));
-  configs.push_back(parse("llama", R"("rope_scaling":{"type":"yarn","factor":4,"truncate":false,"mscale":0.7,)"
-                                   R"("mscale_all_dim":1.0})"));
+  configs.push_back(parse("llama",
+                          R"("rope_scaling":{"type":"yarn","factor":4,"truncate":false,"mscale":0.7,)"
+                          R"("mscale_all_dim":1.0})"));
   configs.push_back(parse("llama", R"("rope_scaling":{"type":"dynamic","factor":2})"));
   configs.push_back(parse("llama", R"("rope_scaling":{"type":"longrope","factor":4,"short_factor":[1,1,1,1],)"
                                    R"("long_factor":[2,2,2,2]})"));
@@ -160,7 +167,9 @@ TEST(FamilyConfigs, WriteThenReadIsTheSame) {
       EXPECT_EQ(again.layer_window(i), config.layer_window(i));
     for (int64_t i = 0; i < std::min<int64_t>(4, config.layers); ++i) {
       EXPECT_EQ(again.moe_layer(i), config.moe_layer(i));
-      if (!config.unrotated.empty()) EXPECT_EQ(again.layer_rotates(i), config.layer_rotates(i));
+      if (!config.unrotated.empty()) {
+        EXPECT_EQ(again.layer_rotates(i), config.layer_rotates(i));
+      }
     }
   }
 }

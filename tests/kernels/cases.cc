@@ -325,9 +325,10 @@ std::vector<Case> fused_cases(DType d) {
       out.push_back(
           {"attention_grad mode " + std::to_string(mode), attention_grad_call(c, mode == 5), false});
     }
-  out.push_back({"attention_grad softcap",
-                 attention_grad_call(attention_call(d, {1, 20, 90, 2, 2, 16, 16}, true, 7, false, false, 3.0), true),
-                 false});
+  out.push_back(
+      {"attention_grad softcap",
+       attention_grad_call(attention_call(d, {1, 20, 90, 2, 2, 16, 16}, true, 7, false, false, 3.0), true),
+       false});
   out.push_back({"attention softcap, sinks",
                  attention_call(d, {1, 20, 90, 2, 2, 16, 16}, true, 0, false, false, 3.0, true), false});
   std::vector<int> seq, pos;

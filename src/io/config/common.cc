@@ -121,7 +121,7 @@ void write_layer_types(const ModelConfig& config, JsonValue& out) {
   std::vector<std::string> types;
   for (int64_t i = 0; i < config.layers; ++i)
     types.emplace_back(config.slides.empty() || ModelConfig::in_list(config.slides, i) ? "sliding_attention"
-                                                                                      : "full_attention");
+                                                                                       : "full_attention");
   out["layer_types"] = types;
 }
 

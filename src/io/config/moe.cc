@@ -172,7 +172,7 @@ void write_qwen3(const ModelConfig& config, JsonValue& out) {
 }
 
 // The rest concerns training only.
-constexpr std::string_view kBenign[] = {"sliding_window",       "max_window_layers", "router_aux_loss_coef",
+constexpr std::string_view kBenign[] = {"sliding_window", "max_window_layers", "router_aux_loss_coef",
                                         "output_router_logits", "router_jitter_noise"};
 
 }  // namespace

@@ -15,9 +15,9 @@ struct TypeName {
   std::string_view name;
   Type type;
 };
-constexpr TypeName kTypes[] = {{"default", Type::kDefault},   {"linear", Type::kLinear},
-                               {"dynamic", Type::kDynamic},   {"llama3", Type::kLlama3},
-                               {"yarn", Type::kYarn},         {"longrope", Type::kLongrope},
+constexpr TypeName kTypes[] = {{"default", Type::kDefault}, {"linear", Type::kLinear},
+                               {"dynamic", Type::kDynamic}, {"llama3", Type::kLlama3},
+                               {"yarn", Type::kYarn},       {"longrope", Type::kLongrope},
                                {"su", Type::kLongrope}};
 
 Type read_type(const Json& value) {
@@ -29,9 +29,9 @@ Type read_type(const Json& value) {
   const std::string_view name = given.as_string();
   for (const TypeName& entry : kTypes)
     if (entry.name == name) return entry.type;
-  given.fail(ErrorCode::kUnsupported,
-             fmt::format("found {}, expected default, linear, dynamic, llama3, yarn or longrope",
-                         given.excerpt()));
+  given.fail(
+      ErrorCode::kUnsupported,
+      fmt::format("found {}, expected default, linear, dynamic, llama3, yarn or longrope", given.excerpt()));
 }
 
 std::vector<double> read_factors(const Json& value, std::string_view key) {
@@ -74,8 +74,9 @@ void read_yarn(const Json& value, RopeConfig& rope) {
   number("beta_fast", rope.beta_fast);
   number("beta_slow", rope.beta_slow);
   if (!(rope.beta_fast >= rope.beta_slow))
-    value.fail(ErrorCode::kInvalidArgument, fmt::format("beta_fast: found {}, expected at least beta_slow ({})",
-                                                        rope.beta_fast, rope.beta_slow));
+    value.fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("beta_fast: found {}, expected at least beta_slow ({})", rope.beta_fast, rope.beta_slow));
   read_bool(value, "truncate", rope.truncate);
 }
 
@@ -132,8 +133,8 @@ RopeConfig read_rope_parameters(const Json& value, const RopeOutside& outside) {
   }
   for (const auto& [key, unknown] : value.unread_members())
     if (!unknown.is_null())
-      unknown.fail(ErrorCode::kUnsupported, fmt::format("found {}, a key that this rope type does not have",
-                                                        unknown.excerpt()));
+      unknown.fail(ErrorCode::kUnsupported,
+                   fmt::format("found {}, a key that this rope type does not have", unknown.excerpt()));
   return rope;
 }
 
@@ -145,9 +146,9 @@ void read_rope(const Json& root, ModelConfig& config) {
   const auto original = root.find("original_max_position_embeddings");
   outside.original_given = original && !original->is_null();
   // Absent, the original length is the model's own; phi3's class has a default.
-  outside.original = outside.original_given             ? original->as_int(1, kMaxPositions)
+  outside.original = outside.original_given           ? original->as_int(1, kMaxPositions)
                      : config.family == Family::kPhi3 ? 4096
-                                                        : config.max_position;
+                                                      : config.max_position;
   if (config.family == Family::kPhi3) {
     outside.partial = &config.partial_rotary;
     const auto partial = root.find("partial_rotary_factor");
@@ -216,17 +217,19 @@ void check_rope(const Json& root, const ModelConfig& config) {
   if (!config.uses_rope()) return;
   const int64_t dim = config.rotary_dim();
   if (dim < 2 || dim % 2 != 0)
-    root.fail(ErrorCode::kInvalidArgument,
-              fmt::format("partial_rotary_factor: found {}, which turns {} channels of a head of {}, expected "
-                          "an even number of them",
-                          config.partial_rotary, dim, config.head_dim));
+    root.fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("partial_rotary_factor: found {}, which turns {} channels of a head of {}, expected "
+                    "an even number of them",
+                    config.partial_rotary, dim, config.head_dim));
   for (const RopeConfig* rope : {&config.rope, &config.local_rope}) {
     if (rope->type == Type::kDynamic && dim < 4)
-      root.fail(ErrorCode::kInvalidArgument, "head_dim: found 2 channels that turn, expected at least 4 for rope "
-                                             "type dynamic");
+      root.fail(ErrorCode::kInvalidArgument,
+                "head_dim: found 2 channels that turn, expected at least 4 for rope "
+                "type dynamic");
     if (rope->type != Type::kLongrope) continue;
-    for (const auto& [key, list] : {std::pair{"short_factor", &rope->short_factor},
-                                    std::pair{"long_factor", &rope->long_factor}})
+    for (const auto& [key, list] :
+         {std::pair{"short_factor", &rope->short_factor}, std::pair{"long_factor", &rope->long_factor}})
       if (static_cast<int64_t>(list->size()) != dim / 2)
         root.fail(ErrorCode::kInvalidArgument,
                   fmt::format("rope_scaling.{}: found {} numbers, expected {}, one for each pair of channels "
