@@ -75,6 +75,9 @@ void print_value(std::string& out, const AxisList& x) {
 void print_value(std::string& out, const IntList& x) {
   print_list(out, x, [&](int64_t n) { out += std::to_string(n); });
 }
+void print_value(std::string& out, const NumberList& x) {
+  print_list(out, x, [&](double n) { print_value(out, n); });
+}
 
 void parse_value(std::string_view field, std::string_view text, bool& x) {
   if (text != "true" && text != "false") bad(field, text, "true or false");
@@ -110,6 +113,15 @@ void parse_value(std::string_view field, std::string_view text, IntList& x) {
   x = {};
   parse_list(field, text, IntList::capacity(), [&](std::string_view item) {
     int64_t n = 0;
+    parse_value(field, item, n);
+    x.push_back(n);
+  });
+}
+
+void parse_value(std::string_view field, std::string_view text, NumberList& x) {
+  x = {};
+  parse_list(field, text, NumberList::capacity(), [&](std::string_view item) {
+    double n = 0;
     parse_value(field, item, n);
     x.push_back(n);
   });

@@ -11,7 +11,8 @@
 //
 // Text form: `axis=model, eps=1e-05`. Numbers are printed in the shortest form that reads back to the same
 // bits. Supported field types: bool, int64_t, double, Symbol, DType, InlineVec<Symbol, N>,
-// InlineVec<int64_t, N>. Symbols print bare when they are identifiers ([A-Za-z_][A-Za-z0-9_.]*).
+// InlineVec<int64_t, N>, InlineVec<double, N>. Symbols print bare when they are identifiers
+// ([A-Za-z_][A-Za-z0-9_.]*).
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,7 @@ bool is_identifier(std::string_view text);
 
 using AxisList = InlineVec<Symbol, 8>;
 using IntList = InlineVec<int64_t, 8>;
+using NumberList = InlineVec<double, 16>;
 
 namespace fields_internal {
 
@@ -40,6 +42,7 @@ void print_value(std::string& out, Symbol x);
 void print_value(std::string& out, DType x);
 void print_value(std::string& out, const AxisList& x);
 void print_value(std::string& out, const IntList& x);
+void print_value(std::string& out, const NumberList& x);
 
 // Each throws Error(kInvalidArgument) naming the field, what was found and what was expected.
 void parse_value(std::string_view field, std::string_view text, bool& x);
@@ -49,6 +52,7 @@ void parse_value(std::string_view field, std::string_view text, Symbol& x);
 void parse_value(std::string_view field, std::string_view text, DType& x);
 void parse_value(std::string_view field, std::string_view text, AxisList& x);
 void parse_value(std::string_view field, std::string_view text, IntList& x);
+void parse_value(std::string_view field, std::string_view text, NumberList& x);
 
 struct KeyValue {
   std::string_view key, value;

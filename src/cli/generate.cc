@@ -72,8 +72,8 @@ void run(const GenerateOptions& o) {
   options.max_seqs = 1;
   options.step_tokens = o.step_tokens;
   const int64_t n = static_cast<int64_t>(prompt.size());
-  int64_t limit = o.context > 0 ? o.context : model.config.max_position;
-  options.context = std::min(limit, model.config.max_position);
+  int64_t limit = o.context > 0 ? o.context : model.config.usual_context();
+  options.context = std::min(limit, model.config.longest_context());
   if (o.count < options.context - n) options.context = n + o.count;
   options.cache_tokens = options.context;
   options.weights_as_stored = !o.exact;

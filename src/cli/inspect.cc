@@ -259,6 +259,11 @@ void run(const InspectOptions& o) {
       static_cast<long long>(c.kv_heads), static_cast<long long>(c.head_dim),
       static_cast<long long>(c.intermediate), static_cast<long long>(c.vocab),
       static_cast<long long>(c.max_position), c.tie_word_embeddings ? ", tied head" : "");
+  if (c.window > 0) std::printf("  window of %lld tokens\n", static_cast<long long>(c.window));
+  if (c.experts > 0)
+    std::printf("  %lld experts of %lld, %lld for each token%s\n", static_cast<long long>(c.experts),
+                static_cast<long long>(c.expert_intermediate), static_cast<long long>(c.experts_per_token),
+                c.shared_intermediate > 0 ? ", and one for all" : "");
   if (model.gguf) {
     std::map<std::string, std::pair<int64_t, int64_t>> formats;  // tensors and bytes
     for (const auto& e : model.files->tensors()) {

@@ -72,6 +72,10 @@ std::vector<std::pair<int64_t, int64_t>> linear_layers(const std::string& model)
   add(c.intermediate, c.hidden);           // up, gate
   add(c.hidden, c.intermediate);           // down
   add(c.vocab, c.hidden);                  // the head
+  if (c.experts > 0) {
+    add(c.expert_intermediate, c.hidden);
+    add(c.hidden, c.expert_intermediate);
+  }
   return out;
 }
 

@@ -55,7 +55,7 @@ class ModelDrafter final : public Drafter {
     options.memory = 0;
     options.speculate = 0;
     options.trace = nullptr;
-    options.context = std::min(options.context, draft.config.max_position);
+    options.context = std::min(options.context, draft.config.longest_context());
     engine_ = std::make_unique<Engine>(draft, options);
   }
 

@@ -17,10 +17,11 @@ constexpr int64_t kLeastContext = 256;                // of a fitted pool, in to
 constexpr int64_t kProcessBytes = int64_t{64} << 20;  // code, tokenizer, connections, allocator
 
 int64_t context_of(const io::ModelConfig& config, const EngineOptions& options) {
-  int64_t context = options.context > 0 ? options.context : std::min(config.max_position, kDefaultContext);
-  if (context > config.max_position)
+  const int64_t longest = config.longest_context();
+  int64_t context = options.context > 0 ? options.context : std::min(config.usual_context(), kDefaultContext);
+  if (context > longest)
     throw_invalid("context: found " + std::to_string(context) + ", expected at most the model's " +
-                  std::to_string(config.max_position));
+                  std::to_string(longest));
   return context;
 }
 
@@ -44,6 +45,7 @@ models::ServeShape serve_shape(const io::ModelConfig& config, DType stored, cons
   if (o.speculate > 0) s.rows = std::min(s.tokens, o.max_seqs * (1 + o.speculate));
   s.block = o.block;
   s.seq_blocks = ceil_div(context, o.block);
+  s.context = context;
   int64_t tokens = o.cache_tokens;
   if (tokens <= 0) {
     int64_t afford = Topology::detect().memory_bytes / 4 /
@@ -72,7 +74,7 @@ Engine::Engine(const Model& model, const EngineOptions& options) : model_(model)
     });
   if (options.memory > 0) shape_.blocks = fit_memory();
   const plan::Plan& plan = plans_->get(serve_graph(shape_)).plan;
-  inputs_ = std::make_unique<StepInputs>(shape_, options.adapters.slots);
+  inputs_ = std::make_unique<StepInputs>(shape_, model.config, options.adapters.slots);
   memory_ = memory_of(plan);
   memory_.other = inputs_->bytes() + 9 * model.config.vocab;
   if (options.swap_folder.empty()) memory_.other += options.swap_bytes;
@@ -133,8 +135,9 @@ int64_t Engine::fit_memory() {
   const plan::Plan& plan = plans_->get(serve_graph(least)).plan;
   const MemoryPlan m = memory_of(plan);
   const int64_t swap = options_.swap_folder.empty() ? options_.swap_bytes : 0;
-  const int64_t needed =
-      m.weights + m.arena + StepInputs(shape_, options_.adapters.slots).bytes() + swap + kProcessBytes;
+  const int64_t needed = m.weights + m.arena +
+                         StepInputs(shape_, model_.config, options_.adapters.slots).bytes() + swap +
+                         kProcessBytes;
   const int64_t blocks = (options_.memory - needed) / m.cache,
                 least_context = std::min(kLeastContext, context_);
   if (options_.memory < needed || blocks * shape_.block < least_context)
@@ -153,7 +156,7 @@ int64_t Engine::fit_memory() {
       throw Error(ErrorCode::kResourceExhausted,
                   "context: found " + std::to_string(options_.context) + ", expected at most the " +
                       std::to_string(fitted * shape_.block) + " tokens that the memory has room for");
-    context_ = fitted * shape_.block;
+    context_ = shape_.context = fitted * shape_.block;
     shape_.seq_blocks = fitted;
   }
   return fitted;

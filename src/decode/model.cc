@@ -22,10 +22,27 @@ const io::CheckpointFiles::Entry* find_tensor(const io::CheckpointFiles& files, 
   return name.starts_with(kPrefix) ? files.find(name.substr(kPrefix.size())) : nullptr;
 }
 
+// Of one row of a parameter's tensor.
+int64_t row_elements(const models::Parameter& p) {
+  int64_t n = 1;
+  for (size_t i = 1; i < p.shape.size(); ++i) n *= p.shape[i];
+  return n;
+}
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string out = "[";
   for (size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
   return out + "]";
+}
+
+// Checkpoints of vectors that are a matrix of one row say so or not.
+bool same_shape(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+  const auto from = [](const std::vector<int64_t>& s) {
+    auto at = s.begin();
+    while (at != s.end() && *at == 1) ++at;
+    return at;
+  };
+  return std::equal(from(a), a.end(), from(b), b.end());
 }
 
 // A parameter that is columns [offset, offset + width) of its tensor's rows.
@@ -128,36 +145,57 @@ Model open_model(const std::string& path) {
   return m;
 }
 
+namespace {
+
+// The tensor a parameter, or a part of one, comes from; checked.
+const io::CheckpointFiles::Entry& source_of(const io::CheckpointFiles& files, const std::string& name,
+                                            const std::vector<int64_t>& shape) {
+  const auto* e = find_tensor(files, name);
+  if (!e)
+    throw_not_found(files.path() + ": found no tensor '" + name +
+                    "', which the model's configuration calls for");
+  if (!same_shape(e->info->shape, shape))
+    throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " +
+                  shape_text(e->info->shape) + ", expected " + shape_text(shape));
+  if (!e->info->readable() || (e->info->dtype && !is_float(*e->info->dtype)))
+    throw_unsupported(e->file->path() + ": tensor '" + e->info->name + "': found element type " +
+                      e->info->dtype_text + ", expected F32, BF16, F16 or one of the block formats q8_0, " +
+                      "q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k");
+  return *e;
+}
+
+}  // namespace
+
 void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,
                   const std::vector<models::Parameter>& parameters,
                   FunctionRef<std::byte*(const models::Parameter&)> destination, bool partial) {
   std::unique_ptr<ThreadPool> pool;
   for (const models::Parameter& p : parameters) {
-    const auto* e = find_tensor(files, p.tensor);
-    if (!e)
-      throw_not_found(files.path() + ": found no tensor '" + p.tensor +
-                      "', which the model's configuration calls for");
-    if (e->info->shape != p.shape)
-      throw_corrupt(e->file->path() + ": tensor '" + e->info->name + "': found shape " +
-                    shape_text(e->info->shape) + ", expected " + shape_text(p.shape));
-    if (!e->info->readable() || (e->info->dtype && !is_float(*e->info->dtype)))
-      throw_unsupported(e->file->path() + ": tensor '" + e->info->name + "': found element type " +
-                        e->info->dtype_text + ", expected F32, BF16, F16 or one of the block formats q8_0, " +
-                        "q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k");
+    // All of a stack's tensors are checked before any is read.
+    std::vector<const io::CheckpointFiles::Entry*> sources;
+    if (p.stack.empty()) sources.push_back(&source_of(files, p.tensor, p.shape));
+    for (const std::string& name : p.stack) sources.push_back(&source_of(files, name, p.shape));
     std::byte* to = destination(p);
     if (!p.type.format.empty()) {
       if (!pool) pool = std::make_unique<ThreadPool>();
-      load_panels(*e, p, to, *pool);
+      for (size_t i = 0; i < sources.size(); ++i)
+        load_panels(*sources[i], p, static_cast<int64_t>(i), to, *pool);
       continue;
     }
-    if (p.whole) {
-      e->file->read_as(*e->info, p.type.dtype, to, 0, p.type.elements());
+    const int64_t each = p.type.elements() / static_cast<int64_t>(sources.size());
+    const int64_t size = dtype_size(p.type.dtype);
+    if (p.whole || p.rows) {
+      const int64_t first = p.rows ? p.offset * row_elements(p) : 0;
+      for (const auto* e : sources) {
+        e->file->read_as(*e->info, p.type.dtype, to, first, each);
+        to += each * size;
+      }
       continue;
     }
+    const auto* e = sources[0];
     const Cut c = cut_of(p);
     for (int64_t r = 0; r < c.rows; ++r)
-      e->file->read_as(*e->info, p.type.dtype, to + r * c.width * dtype_size(p.type.dtype),
-                       r * c.total + p.offset, c.width);
+      e->file->read_as(*e->info, p.type.dtype, to + r * c.width * size, r * c.total + p.offset, c.width);
   }
   if (!partial) check_tensors(config, files, parameters);
 }
@@ -165,8 +203,11 @@ void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& file
 void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& files,
                    const std::vector<models::Parameter>& parameters) {
   std::set<const io::TensorInfo*> used;
-  for (const models::Parameter& p : parameters)
+  for (const models::Parameter& p : parameters) {
     if (const auto* e = find_tensor(files, p.tensor)) used.insert(e->info);
+    for (const std::string& name : p.stack)
+      if (const auto* e = find_tensor(files, name)) used.insert(e->info);
+  }
   for (const auto& e : files.tensors())
     if (!used.count(e.info) && !models::ignorable_tensor(config, e.info->name))
       throw_unsupported(e.file->path() + ": tensor '" + e.info->name + "' has no place in a " +
@@ -198,25 +239,35 @@ void load_weights(const Model& model, const std::vector<models::Parameter>& para
 std::vector<std::pair<std::string, io::FileDigest>> save_weights(
     const std::string& folder, const std::vector<models::Parameter>& parameters, DType stored,
     FunctionRef<WeightData(const models::Parameter&)> source) {
+  struct Part {
+    const models::Parameter* parameter;
+    int64_t index;  // in its stack
+  };
   std::vector<io::TensorSpec> specs;
-  std::map<std::string, std::vector<const models::Parameter*>> parts;
+  std::map<std::string, std::vector<Part>> parts;
   for (const models::Parameter& p : parameters) {
-    if (parts[p.tensor].empty()) specs.push_back({p.tensor, stored, p.shape});
-    parts[p.tensor].push_back(&p);
+    const std::vector<std::string> names = p.stack.empty() ? std::vector<std::string>{p.tensor} : p.stack;
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (parts[names[i]].empty()) specs.push_back({names[i], stored, p.shape});
+      parts[names[i]].push_back({&p, static_cast<int64_t>(i)});
+    }
   }
   io::CheckpointWriter writer(folder, specs);
   for (const io::TensorSpec& spec : writer.order()) {
-    const auto& list = parts[spec.name];
-    if (list.size() == 1 && list[0]->whole) {
-      WeightData w = source(*list[0]);
-      writer.write_as(spec.name, w.dtype, w.data, list[0]->type.elements());
+    const std::vector<Part>& list = parts[spec.name];
+    if (list[0].parameter->whole || list[0].parameter->rows) {
+      for (const auto& [p, index] : list) {
+        const WeightData w = source(*p);
+        const int64_t each = p->type.elements() / std::max<int64_t>(1, static_cast<int64_t>(p->stack.size()));
+        writer.write_as(spec.name, w.dtype, w.data + index * each * dtype_size(w.dtype), each);
+      }
       continue;
     }
     std::vector<WeightData> data;
-    for (const models::Parameter* p : list) data.push_back(source(*p));
-    for (int64_t r = 0; r < cut_of(*list[0]).rows; ++r)
+    for (const Part& part : list) data.push_back(source(*part.parameter));
+    for (int64_t r = 0; r < cut_of(*list[0].parameter).rows; ++r)
       for (size_t i = 0; i < list.size(); ++i) {
-        int64_t width = cut_of(*list[i]).width;
+        int64_t width = cut_of(*list[i].parameter).width;
         writer.write_as(spec.name, data[i].dtype, data[i].data + r * width * dtype_size(data[i].dtype),
                         width);
       }

@@ -83,42 +83,40 @@ void pack_panels(const float* values, const models::Parameter& p, std::byte* to,
   pack_f32_rows(rows.data(), p, to, pool);
 }
 
-void load_panels(const io::CheckpointFiles::Entry& tensor, const models::Parameter& p, std::byte* to,
-                 ThreadPool& pool) {
+void load_panels(const io::CheckpointFiles::Entry& tensor, const models::Parameter& p, int64_t index,
+                 std::byte* to, ThreadPool& pool) {
   const PanelTable t = kernels::cpu::panel_table(p.type);
   const ir::Format& format = *ir::find_format(p.type.format);
   const bool in_order = rows_as_stored(p);
   const bool same_format = format.base.empty() ? tensor.info->format.empty() && tensor.info->dtype == t.dtype
                                                : tensor.info->format == format.base;
+  // The rows this tensor is of ours; those of a stack's tensors fill whole panels (models::in_panels).
+  const int64_t all = t.rows / std::max<int64_t>(1, static_cast<int64_t>(p.stack.size()));
+  // `get(row, count, bytes)` gives published bytes of rows from `row` of the tensor.
+  const auto pack = [&](auto get) {
+    pool.parallel_for((all + kPiece - 1) / kPiece, 1, [&](int64_t begin, int64_t end, int) {
+      std::vector<std::byte> bytes(static_cast<size_t>(kPiece * published_row(t)));
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = i * kPiece, count = std::min(kPiece, all - first);
+        get(first, count, bytes.data());
+        kernels::cpu::pack_rows_of(t, bytes.data(), index * all + first, count, to);
+      }
+    });
+  };
   // Rows of the stored matrix are our rows: either the checkpoint's own, or the file turned them.
-  if (same_format && (in_order ? p.whole && !tensor.info->transposed : tensor.info->transposed)) {
-    const int64_t shift = in_order ? 0 : p.offset;
-    pool.parallel_for((t.rows + kPiece - 1) / kPiece, 1, [&](int64_t begin, int64_t end, int) {
-      std::vector<std::byte> bytes(static_cast<size_t>(kPiece * published_row(t)));
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t first = i * kPiece, count = std::min(kPiece, t.rows - first);
-        // Several of our rows may make one of the matrix's, never the other way round.
-        const int64_t per = tensor.info->row_elements() / t.k;
-        HOIST_CHECK(per == 1, "rows of " + p.name + " are cut otherwise in the file");
-        tensor.file->read_rows(*tensor.info, shift + first, count, bytes.data());
-        kernels::cpu::pack_rows_of(t, bytes.data(), first, count, to);
-      }
+  const int64_t shift = in_order && !p.rows ? 0 : p.offset;
+  if (same_format && (in_order ? (p.whole || p.rows) && !tensor.info->transposed : tensor.info->transposed))
+    return pack([&](int64_t first, int64_t count, std::byte* bytes) {
+      // Several of our rows may make one of the matrix's, never the other way round.
+      HOIST_CHECK(tensor.info->row_elements() == t.k, "rows of " + p.name + " are cut otherwise in the file");
+      tensor.file->read_rows(*tensor.info, shift + first, count, bytes);
     });
-    return;
-  }
-  if (in_order && p.whole) {
-    pool.parallel_for((t.rows + kPiece - 1) / kPiece, 1, [&](int64_t begin, int64_t end, int) {
-      std::vector<float> rows(static_cast<size_t>(kPiece * t.k));
-      std::vector<std::byte> bytes(static_cast<size_t>(kPiece * published_row(t)));
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t first = i * kPiece, count = std::min(kPiece, t.rows - first);
-        tensor.file->read_as(*tensor.info, DType::f32, rows.data(), first * t.k, count * t.k);
-        encode(t, format, rows.data(), count, bytes.data());
-        kernels::cpu::pack_rows_of(t, bytes.data(), first, count, to);
-      }
+  if (in_order && (p.whole || p.rows))
+    return pack([&](int64_t first, int64_t count, std::byte* bytes) {
+      std::vector<float> rows(static_cast<size_t>(count * t.k));
+      tensor.file->read_as(*tensor.info, DType::f32, rows.data(), (shift + first) * t.k, count * t.k);
+      encode(t, format, rows.data(), count, bytes);
     });
-    return;
-  }
   // The checkpoint's matrix is [inputs, rows of several parameters].
   const int64_t total = p.shape.back();
   std::vector<float> values(static_cast<size_t>(t.k * t.rows));

@@ -10,9 +10,9 @@
 
 namespace hoist::decode {
 
-// One parameter in panels from its tensor in a file.
-void load_panels(const io::CheckpointFiles::Entry& tensor, const models::Parameter& p, std::byte* to,
-                 ThreadPool& pool);
+// One parameter in panels from its tensor in a file, or what tensor `index` of its stack is of it.
+void load_panels(const io::CheckpointFiles::Entry& tensor, const models::Parameter& p, int64_t index,
+                 std::byte* to, ThreadPool& pool);
 // The same from f32 values in the order of p.stored.
 void pack_panels(const float* values, const models::Parameter& p, std::byte* to, ThreadPool& pool);
 

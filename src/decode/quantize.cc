@@ -92,9 +92,13 @@ void describe(const Model& model, QuantizePlan& plan) {
 }
 
 // dims of a tensor in the file, fastest first.
-std::vector<int64_t> file_dims(const io::TensorInfo& info, Layout layout) {
-  if (layout == Layout::kTransposed) return info.shape;
-  return {info.shape.rbegin(), info.shape.rend()};
+std::vector<int64_t> file_dims(const io::TensorInfo& info, const io::GgufName& name) {
+  if (name.layout == Layout::kTransposed) return info.shape;
+  if (info.shape.size() == 2 && info.shape[0] == 1 && name.gguf.ends_with("_inp_shexp.weight"))
+    return {info.shape[1]};
+  std::vector<int64_t> dims{info.shape.rbegin(), info.shape.rend()};
+  if (name.layout == Layout::kExperts) dims.push_back(name.experts);
+  return dims;
 }
 
 class Encoder {
@@ -144,7 +148,10 @@ class Encoder {
 
 }  // namespace
 
-int64_t QuantizeStep::bytes() const { return source->elements() / type->block * type->bytes; }
+int64_t QuantizeStep::bytes() const {
+  return source->elements() / type->block * type->bytes *
+         std::max<int64_t>(1, static_cast<int64_t>(stack.size()));
+}
 
 const std::vector<std::string>& quantize_formats() {
   static const std::vector<std::string> names = [] {
@@ -168,7 +175,9 @@ QuantizePlan plan_quantize(const Model& model, const QuantizeOptions& options) {
 
   std::set<const io::TensorInfo*> used;
   for (const io::GgufName& name : io::gguf_names(model.config)) {
-    const io::CheckpointFiles::Entry* entry = model.files->find(name.checkpoint);
+    const bool experts = name.layout == Layout::kExperts;
+    const io::CheckpointFiles::Entry* entry =
+        model.files->find(experts ? io::expert_tensor_name(name.checkpoint, 0) : name.checkpoint);
     // GPT-2 files come with and without this prefix.
     if (!entry && name.checkpoint.starts_with("transformer."))
       entry = model.files->find(name.checkpoint.substr(12));
@@ -187,8 +196,17 @@ QuantizePlan plan_quantize(const Model& model, const QuantizeOptions& options) {
     if (name.layout == Layout::kHeads && info.shape[0] != name.heads * model.config.head_dim)
       throw_corrupt(where + ": found " + std::to_string(info.shape[0]) + " rows, expected " +
                     std::to_string(name.heads * model.config.head_dim));
-    QuantizeStep step{name, &info, nullptr, false};
-    if (info.shape.size() == 1 || name.gguf == "position_embd.weight") {
+    QuantizeStep step{name, &info, nullptr};
+    for (int64_t e = 0; experts && e < name.experts; ++e) {
+      const io::TensorInfo& of = *model.files->at(io::expert_tensor_name(name.checkpoint, e)).info;
+      if (of.shape != info.shape || of.format != info.format || !of.readable())
+        throw_corrupt(where + ": found another shape or type in '" + of.name + "'");
+      step.stack.push_back(&of);
+      used.insert(&of);
+    }
+    // Vectors, positions and what routes tokens to experts.
+    if (info.shape.size() == 1 || name.gguf == "position_embd.weight" ||
+        name.gguf.find(".ffn_gate_inp") != name.gguf.npos) {
       step.type = io::find_gguf_type("f32");
     } else {
       const bool tied = model.config.tie_word_embeddings;
@@ -200,7 +218,7 @@ QuantizePlan plan_quantize(const Model& model, const QuantizeOptions& options) {
         format = "q6_k";
       else if (!head && name.gguf == "token_embd.weight" && !options.embedding.empty())
         format = options.embedding;
-      step.type = fitting_type(format, file_dims(info, name.layout)[0], step.fallback);
+      step.type = fitting_type(format, file_dims(info, name)[0], step.fallback);
     }
     used.insert(&info);
     plan.steps.push_back(std::move(step));
@@ -214,17 +232,17 @@ QuantizePlan plan_quantize(const Model& model, const QuantizeOptions& options) {
 io::FileDigest write_quantized(const Model& model, const QuantizePlan& plan, const std::string& path,
                                ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress) {
   std::vector<io::GgufTensorSpec> specs;
-  const std::vector<float> factors = io::gguf_rope_factors(model.config);
-  if (!factors.empty())
-    specs.push_back({"rope_freqs.weight", io::find_gguf_type("f32"), {static_cast<int64_t>(factors.size())}});
+  const std::vector<io::GgufDivisors> divisors = io::gguf_rope_tensors(model.config);
+  for (const io::GgufDivisors& d : divisors)
+    specs.push_back({d.tensor, io::find_gguf_type("f32"), {static_cast<int64_t>(d.values.size())}});
   int64_t all = 0, done = 0;
   for (const QuantizeStep& step : plan.steps) {
-    specs.push_back({step.name.gguf, step.type, file_dims(*step.source, step.name.layout)});
-    all += step.source->elements() * 4;
+    specs.push_back({step.name.gguf, step.type, file_dims(*step.source, step.name)});
+    all += step.source->elements() * 4 * std::max<int64_t>(1, static_cast<int64_t>(step.stack.size()));
   }
   io::GgufWriter writer(path, plan.metadata, specs);
-  if (!factors.empty())
-    writer.write("rope_freqs.weight", factors.data(), static_cast<int64_t>(factors.size()) * 4);
+  for (const io::GgufDivisors& d : divisors)
+    writer.write(d.tensor, d.values.data(), static_cast<int64_t>(d.values.size()) * 4);
   std::vector<float> x, y;
   for (const QuantizeStep& step : plan.steps) {
     const io::TensorInfo& info = *step.source;
@@ -258,19 +276,26 @@ io::FileDigest write_quantized(const Model& model, const QuantizePlan& plan, con
     const int64_t count = info.elements() / width;
     int64_t rows = std::clamp<int64_t>(kPieceElements / width, 1, count);
     if (heads) rows = std::max<int64_t>(rows / head_dim, 1) * head_dim;
-    for (int64_t r = 0; r < count; r += rows) {
-      const int64_t n = std::min(rows, count - r);
-      x.resize(static_cast<size_t>(n * width));
-      file.read_as(info, DType::f32, x.data(), r * width, n * width);
-      if (heads) {
-        y.resize(x.size());
-        for (int64_t i = 0; i < n; ++i)
-          std::memcpy(y.data() + io::gguf_row(i, head_dim) * width, x.data() + i * width,
-                      static_cast<size_t>(width) * 4);
-        x.swap(y);
+    const auto copy = [&](const io::TensorInfo& from) {
+      const io::TensorFile& of = *model.files->at(from.name).file;
+      for (int64_t r = 0; r < count; r += rows) {
+        const int64_t n = std::min(rows, count - r);
+        x.resize(static_cast<size_t>(n * width));
+        of.read_as(from, DType::f32, x.data(), r * width, n * width);
+        if (step.name.layout == Layout::kPlusOne)
+          for (float& value : x) value += 1;
+        if (heads) {
+          y.resize(x.size());
+          for (int64_t i = 0; i < n; ++i)
+            std::memcpy(y.data() + io::gguf_row(i, head_dim) * width, x.data() + i * width,
+                        static_cast<size_t>(width) * 4);
+          x.swap(y);
+        }
+        emit(x.data(), n * width);
       }
-      emit(x.data(), n * width);
-    }
+    };
+    if (step.stack.empty()) copy(info);
+    for (const io::TensorInfo* expert : step.stack) copy(*expert);
   }
   return writer.finish();
 }

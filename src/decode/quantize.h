@@ -34,6 +34,8 @@ struct QuantizeStep {
   io::GgufName name;
   const io::TensorInfo* source;
   const io::GgufTensorType* type;
+  // Of experts that become one tensor: all of them, `source` the first.
+  std::vector<const io::TensorInfo*> stack;
   bool fallback = false;  // rows are no whole number of blocks of the wanted format
   int64_t bytes() const;  // written
 };

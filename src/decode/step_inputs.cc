@@ -4,8 +4,10 @@
 
 namespace hoist::decode {
 
-StepInputs::StepInputs(const models::ServeShape& shape, int64_t adapter_slots)
-    : block_(shape.block), seq_blocks_(shape.seq_blocks) {
+StepInputs::StepInputs(const models::ServeShape& shape, const io::ModelConfig& config, int64_t adapter_slots)
+    : block_(shape.block),
+      seq_blocks_(shape.seq_blocks),
+      experts_per_token_(config.experts > 0 ? config.experts_per_token : 0) {
   for (auto* v : {&ids_, &positions_, &slots_, &owners_}) v->resize(static_cast<size_t>(shape.tokens));
   tables_.resize(static_cast<size_t>(shape.seqs * shape.seq_blocks));
   wanted_.resize(static_cast<size_t>(shape.rows));
@@ -51,6 +53,7 @@ void StepInputs::add(std::span<const int32_t> tokens, int64_t first, std::span<c
 
 void StepInputs::set_lengths(runtime::Executor& e) {
   e.set_length("tokens", tokens_);
+  if (experts_per_token_ > 0) e.set_length(models::kExpertRows, tokens_ * experts_per_token_);
   e.set_length("seqs", seqs_);
   e.set_length("rows", rows_);
   if (adapter_counts_.empty()) return;

@@ -15,7 +15,7 @@ namespace hoist::decode {
 
 class StepInputs {
  public:
-  StepInputs(const models::ServeShape& shape, int64_t adapter_slots);
+  StepInputs(const models::ServeShape& shape, const io::ModelConfig& config, int64_t adapter_slots);
   void bind(runtime::Executor& executor);  // this must stay where it is
 
   void clear();
@@ -31,6 +31,7 @@ class StepInputs {
 
  private:
   int64_t block_, seq_blocks_;
+  int64_t experts_per_token_;  // 0: there are none
   int64_t tokens_ = 0, seqs_ = 0, rows_ = 0;
   std::vector<int32_t> ids_, positions_, slots_, owners_, tables_, wanted_;
   // Of adapters (models/adapters.h), and each token's slot; empty without.

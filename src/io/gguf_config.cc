@@ -2,175 +2,105 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <set>
 
 #include "base/error.h"
 #include "io/config/family.h"
+#include "io/gguf_keys.h"
 #include "io/gguf_model.h"
 
 namespace hoist::io {
 namespace {
 
+// Files of Mistral and Mixtral call themselves llama: a window and experts tell them.
 constexpr std::pair<std::string_view, Family> kArchitectures[] = {
-    {"llama", Family::kLlama}, {"qwen2", Family::kQwen2}, {"qwen3", Family::kQwen3}, {"gpt2", Family::kGpt2}};
+    {"llama", Family::kLlama},       {"llama", Family::kMistral},     {"llama", Family::kMixtral},
+    {"smollm3", Family::kSmollm3},   {"qwen2", Family::kQwen2},       {"qwen3", Family::kQwen3},
+    {"qwen2moe", Family::kQwen2Moe}, {"qwen3moe", Family::kQwen3Moe}, {"phi3", Family::kPhi3},
+    {"gemma2", Family::kGemma2},     {"gemma3", Family::kGemma3},     {"gpt2", Family::kGpt2}};
 
-const GgufTensor* find_tensor(const GgufSet& set, std::string_view name) {
-  for (const auto& part : set.parts())
-    for (const GgufTensor& tensor : part->tensors())
-      if (tensor.name == name) return &tensor;
-  return nullptr;
+// How many layers there are to each that sees everything, in files that do not say.
+int64_t usual_period(Family family) { return family == Family::kGemma2 ? 2 : 6; }
+
+// What scores are divided by the square root of. Files do not say; readers know the published models.
+double gemma_scalar(const ModelConfig& c) {
+  const bool largest = c.layers == (c.family == Family::kGemma2 ? 46 : 62);  // 27B
+  return static_cast<double>(largest ? c.hidden / c.heads : c.head_dim);
 }
 
-// Getters for keys below the architecture's name; what was asked for is remembered, so that the rest can be
-// looked at.
-class Keys {
- public:
-  Keys(const GgufMetadata& metadata, std::string_view architecture)
-      : metadata_(metadata), prefix_(std::string(architecture) + ".") {}
-
-  std::string name(std::string_view key) const { return prefix_ + std::string(key); }
-
-  // A number, or an array that gives every layer the same one.
-  std::optional<int64_t> integer(std::string_view key, int64_t low, int64_t high) {
-    const std::string full = name(key);
-    read_.insert(full);
-    const GgufValue* value = metadata_.find(full);
-    if (!value || !value->is_array) return metadata_.integer(full, low, high);
-    std::optional<int64_t> same;
-    for (uint64_t i = 0; i < value->count; ++i) {
-      const auto x = value->is_integer() ? value->integer(i) : std::nullopt;
-      if (!x || *x < low || *x > high)
-        metadata_.refuse(full, fmt::format("whole numbers from {} to {}", low, high));
-      if (same && *same != *x)
-        throw_unsupported(
-            fmt::format("{}: {}: found {}, which differs from layer to layer, expected one number",
-                        metadata_.source(), full, value->excerpt()));
-      same = x;
-    }
-    return same;
-  }
-  int64_t need(std::string_view key, int64_t low, int64_t high) {
-    const auto x = integer(key, low, high);
-    if (!x) metadata_.at(name(key));
-    return *x;
-  }
-  std::optional<double> number(std::string_view key, double low, double high) {
-    read_.insert(name(key));
-    return metadata_.number(name(key), low, high);
-  }
-  std::optional<std::string_view> text(std::string_view key) {
-    read_.insert(name(key));
-    return metadata_.text(name(key));
-  }
-  void benign(std::string_view key) { read_.insert(name(key)); }
-
-  // Whatever nobody asked for may change what the model computes, unless it says nothing.
-  void refuse_the_rest() const {
-    for (const auto& [key, value] : metadata_.entries()) {
-      if (!key.starts_with(prefix_) || read_.contains(key)) continue;
-      const auto x = value.is_array ? std::nullopt : value.number();
-      if (x && *x == 0) continue;
-      throw_unsupported(fmt::format(
-          "{}: {}: found {}: a key that may change what the model computes and that we do not know",
-          metadata_.source(), key, value.excerpt()));
-    }
-  }
-
- private:
-  const GgufMetadata& metadata_;
-  std::string prefix_;
-  std::set<std::string, std::less<>> read_;
-};
-
-// Divisors of the frequencies under Llama 3's rule, each rounded to f32 as converters store them.
-std::vector<float> llama3_factors(const RopeConfig& rope, int64_t head_dim) {
-  constexpr double kTurn = 6.283185307179586477;
-  std::vector<float> out;
-  const auto old = static_cast<double>(rope.original_max_position);
-  for (int64_t j = 0; j < head_dim / 2; ++j) {
-    const double wave =
-        kTurn * std::pow(rope.theta, 2.0 * static_cast<double>(j) / static_cast<double>(head_dim));
-    double factor = 1;
-    if (wave > old / rope.low_freq_factor) {
-      factor = rope.factor;
-    } else if (wave >= old / rope.high_freq_factor) {
-      const double smooth =
-          (old / wave - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-      factor = 1 / ((1 - smooth) / rope.factor + smooth);
-    }
-    out.push_back(static_cast<float>(factor));
-  }
-  return out;
-}
-
-// A file holds the divisors that Llama 3's rule gives, not the rule's numbers: finds numbers that give them.
-void read_rope_factors(const GgufSet& set, int64_t head_dim, int64_t original, RopeConfig& rope) {
-  for (const auto& part : set.parts())
-    for (const GgufTensor& tensor : part->tensors()) {
-      if (tensor.name != "rope_freqs.weight") continue;
-      const std::string where = part->path() + ": rope_freqs.weight";
-      if (tensor.type->dtype != DType::f32 || tensor.dims != std::vector<int64_t>{head_dim / 2})
-        throw_corrupt(fmt::format("{}: found {} [{}], expected F32 [{}]", where, tensor.type->name,
-                                  fmt::join(tensor.dims, ", "), head_dim / 2));
-      std::vector<float> found(static_cast<size_t>(head_dim / 2));
-      part->read(tensor, 0, tensor.bytes, found.data());
-      const auto reproduces = [&](const RopeConfig& candidate) {
-        const std::vector<float> factors = llama3_factors(candidate, head_dim);
-        for (size_t j = 0; j < found.size(); ++j)
-          if (!(std::abs(factors[j] - found[j]) <= 1e-5f * std::abs(found[j]))) return false;
-        return true;
-      };
-      if (std::all_of(found.begin(), found.end(), [](float x) { return x == 1.0f; })) return;
-      if (rope.type != RopeConfig::Type::kDefault)
-        throw_unsupported(where + ": found divisors beside rope.scaling.type, expected one of them");
-      RopeConfig candidate = rope;
-      candidate.type = RopeConfig::Type::kLlama3;
-      candidate.factor = found.back();
-      std::vector<int64_t> lengths{8192};
-      if (original > 0) lengths.insert(lengths.begin(), original);
-      for (int64_t n = 1; n <= kMaxPositions; n *= 2) lengths.push_back(n);
-      if (candidate.factor >= 1 && candidate.factor <= 1e6)
-        for (int64_t length : lengths)
-          for (double high : {4.0, 2.0, 8.0, 32.0}) {
-            candidate.original_max_position = length;
-            candidate.high_freq_factor = high;
-            if (!reproduces(candidate)) continue;
-            rope = candidate;
-            return;
-          }
-      throw_unsupported(
-          fmt::format("{}: found divisors from {} to {} that are not Llama 3's rule, the one we compute",
-                      where, found.front(), found.back()));
-    }
-}
-
-void read_rope_keys(const GgufSet& set, Keys& keys, int64_t head_dim, RopeConfig& rope) {
+void read_experts(const GgufSet& set, GgufKeys& keys, ModelConfig& c) {
   const GgufMetadata& metadata = set.metadata();
-  rope.theta = keys.number("rope.freq_base", 1, 1e15).value_or(10000);
-  if (const auto n = keys.integer("rope.dimension_count", 0, kMaxHeadDim); n && *n != head_dim)
-    throw_unsupported(
-        fmt::format("{}: {}: found {}, expected {}: rope over a part of a head is not something we compute",
-                    metadata.source(), keys.name("rope.dimension_count"), *n, head_dim));
-  const std::string_view type = keys.text("rope.scaling.type").value_or("none");
-  auto factor = keys.number("rope.scaling.factor", 0, 1e6);
-  if (const auto old = keys.number("rope.scale_linear", 0, 1e6); old && !factor)
-    factor = old;  // files of 2023
-  const int64_t original = keys.integer("rope.scaling.original_context_length", 0, kMaxPositions).value_or(0);
-  keys.benign("rope.scaling.finetuned");
-  if (const auto x = keys.number("rope.scaling.attn_factor", 0, 1e6); x && *x != 1 && *x != 0)
-    metadata.refuse(keys.name("rope.scaling.attn_factor"), "1");
-  if (type != "none" && type != "linear")
-    throw_unsupported(fmt::format("{}: {}: found {}, expected none or linear", metadata.source(),
-                                  keys.name("rope.scaling.type"),
-                                  metadata.at(keys.name("rope.scaling.type")).excerpt()));
-  if (factor && *factor != 1 && *factor != 0 &&
-      (type == "linear" || !metadata.find(keys.name("rope.scaling.type")))) {
-    if (*factor < 1) metadata.refuse(keys.name("rope.scaling.factor"), "at least 1");
-    rope.type = RopeConfig::Type::kLinear;
-    rope.factor = *factor;
+  c.experts = keys.need("expert_count", 1, kMaxExperts);
+  c.experts_per_token = keys.need("expert_used_count", 1, c.experts);
+  c.expert_intermediate =
+      keys.integer("expert_feed_forward_length", 1, kMaxIntermediate).value_or(c.intermediate);
+  if (c.experts * c.expert_intermediate > kMaxExpertRows || c.layers * c.experts > kMaxExpertTensors)
+    metadata.refuse(keys.name("expert_count"), "fewer experts, or narrower ones");
+  if (c.family == Family::kQwen2Moe)
+    c.shared_intermediate = keys.need("expert_shared_feed_forward_length", 1, kMaxIntermediate);
+  c.norm_topk = keys.boolean("expert_weights_norm").value_or(c.family != Family::kQwen2Moe);
+  if (const auto gate = keys.integer("expert_gating_func", 0, 100); gate && *gate > 1)
+    metadata.refuse(keys.name("expert_gating_func"), "1 (softmax)");
+  bool any = false;  // layers without a router have an MLP
+  for (int64_t i = 0; i < c.layers; ++i) {
+    c.dense.push_back(!find_gguf_tensor(set, fmt::format("blk.{}.ffn_gate_inp.weight", i)));
+    any = any || c.dense.back();
   }
-  read_rope_factors(set, head_dim, original, rope);
+  if (!any) c.dense.clear();
+}
+
+// What only some architectures have.
+void read_family_keys(const GgufSet& set, GgufKeys& keys, ModelConfig& c) {
+  c.qk_norm = c.family == Family::kQwen3 || c.family == Family::kQwen3Moe || c.family == Family::kGemma3;
+  const bool slides =
+      c.gemma() || c.family == Family::kMistral || c.family == Family::kMixtral || c.family == Family::kPhi3;
+  const int64_t window = keys.integer("attention.sliding_window", 0, kMaxPositions).value_or(0);
+  if (slides)
+    c.window = window;
+  else if (window > 0)  // up to its width it changes nothing; so far, and no farther, do we compute
+    c.max_position = std::min(c.max_position, window);
+  if (c.family == Family::kMixtral || c.family == Family::kQwen2Moe || c.family == Family::kQwen3Moe)
+    read_experts(set, keys, c);
+  if (c.family == Family::kSmollm3)
+    for (int64_t i = 0; i < c.layers; ++i) c.unrotated.push_back((i + 1) % 4 == 0);
+  if (!c.gemma()) return;
+  c.activation = Activation::kGeluTanh;
+  c.activation_text = "gelu_pytorch_tanh";
+  c.attention_scalar = gemma_scalar(c);
+  const bool second = c.family == Family::kGemma2;
+  c.attention_softcap = keys.number("attn_logit_softcapping", 0, 1e6).value_or(second ? 50 : 0);
+  c.final_softcap = keys.number("final_logit_softcapping", 0, 1e6).value_or(second ? 30 : 0);
+  const int64_t period =
+      keys.integer("attention.sliding_window_pattern", 1, kMaxLayers).value_or(usual_period(c.family));
+  for (int64_t i = 0; i < c.layers; ++i) c.slides.push_back((i + 1) % period != 0);
+}
+
+void write_family_keys(const ModelConfig& c, const std::string& a, GgufMetadata& out) {
+  const auto unsupported = [&](std::string_view what) {
+    throw_unsupported(fmt::format("config.json: {}: GGUF files of architecture {} cannot say it", what, a));
+  };
+  if (c.window > 0) out.set_u32(a + ".attention.sliding_window", static_cast<uint64_t>(c.window));
+  if (c.experts > 0) {
+    out.set_u32(a + ".expert_count", static_cast<uint64_t>(c.experts));
+    out.set_u32(a + ".expert_used_count", static_cast<uint64_t>(c.experts_per_token));
+    if (c.family != Family::kMixtral)
+      out.set_u32(a + ".expert_feed_forward_length", static_cast<uint64_t>(c.expert_intermediate));
+    if (c.shared_intermediate > 0)
+      out.set_u32(a + ".expert_shared_feed_forward_length", static_cast<uint64_t>(c.shared_intermediate));
+    if (c.norm_topk != (c.family != Family::kQwen2Moe)) out.set_bool(a + ".expert_weights_norm", c.norm_topk);
+  }
+  for (int64_t i = 0; i < c.layers; ++i)
+    if (c.family == Family::kSmollm3 && c.layer_rotates(i) != ((i + 1) % 4 != 0))
+      unsupported("no_rope_layers");
+  if (!c.gemma()) return;
+  if (c.attention_scalar != gemma_scalar(c)) unsupported("query_pre_attn_scalar");
+  if (c.attention_softcap > 0) out.set_f32(a + ".attn_logit_softcapping", c.attention_softcap);
+  if (c.final_softcap > 0) out.set_f32(a + ".final_logit_softcapping", c.final_softcap);
+  int64_t period = 1;
+  while (period <= c.layers && c.layer_slides(period - 1)) ++period;
+  for (int64_t i = 0; i < c.layers; ++i)
+    if (c.layer_slides(i) != ((i + 1) % period != 0)) unsupported("layer_types");
+  if (period != usual_period(c.family) && c.window > 0)
+    out.set_u32(a + ".attention.sliding_window_pattern", static_cast<uint64_t>(period));
 }
 
 std::optional<int64_t> token_id(const GgufMetadata& metadata, std::string_view which) {
@@ -185,15 +115,23 @@ ModelConfig read_gguf_config(const GgufSet& set) {
   const std::string_view architecture = *metadata.text("general.architecture");
   ModelConfig c;
   bool known = false;
-  for (const auto& [name, family] : kArchitectures)
-    if (architecture == name) {
+  std::string names;
+  for (const auto& [name, family] : kArchitectures) {
+    if (architecture == name && !known) {
       c.family = family;
       known = true;
     }
+    if (names.find(name) == names.npos) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+  }
   if (!known)
-    throw_unsupported(fmt::format("{}: general.architecture: found {}, expected llama, qwen2, qwen3 or gpt2",
-                                  metadata.source(), metadata.at("general.architecture").excerpt()));
-  Keys keys(metadata, architecture);
+    throw_unsupported(fmt::format("{}: general.architecture: found {}, expected one of {}", metadata.source(),
+                                  metadata.at("general.architecture").excerpt(), names));
+  GgufKeys keys(metadata, architecture);
+  if (c.family == Family::kLlama) {
+    if (keys.integer("attention.sliding_window", 0, kMaxPositions).value_or(0) > 0)
+      c.family = Family::kMistral;
+    if (keys.integer("expert_count", 0, kMaxExperts).value_or(0) > 0) c.family = Family::kMixtral;
+  }
   const auto refuse = [&](std::string_view key, const std::string& message) {
     throw_unsupported(fmt::format("{}: {}: {}", metadata.source(), keys.name(key), message));
   };
@@ -217,7 +155,7 @@ ModelConfig read_gguf_config(const GgufSet& set) {
   if (const auto n = keys.integer("attention.value_length", 1, kMaxHeadDim); n && *n != c.head_dim)
     refuse("attention.value_length", fmt::format("found {}, expected {}, the width of keys", *n, c.head_dim));
 
-  const GgufTensor* embedding = find_tensor(set, "token_embd.weight");
+  const GgufTensor* embedding = find_gguf_tensor(set, "token_embd.weight");
   if (!embedding || embedding->dims.size() != 2)
     throw_not_found(set.path() + ": found no matrix token_embd.weight, which every model has");
   c.vocab = embedding->dims[1];
@@ -225,7 +163,7 @@ ModelConfig read_gguf_config(const GgufSet& set) {
     throw_corrupt(fmt::format("{}: token_embd.weight: found {} rows, expected 1 to {}", set.path(), c.vocab,
                               kMaxVocab));
   keys.benign("vocab_size");  // the table's rows are what counts
-  c.tie_word_embeddings = find_tensor(set, "output.weight") == nullptr;
+  c.tie_word_embeddings = find_gguf_tensor(set, "output.weight") == nullptr;
   c.bos_id = token_id(metadata, "bos");
   c.pad_id = token_id(metadata, "padding");
   if (const auto eos = token_id(metadata, "eos")) c.eos_ids = {*eos};
@@ -238,14 +176,11 @@ ModelConfig read_gguf_config(const GgufSet& set) {
       refuse("attention.head_count_kv", "found fewer than head_count, expected as many");
   } else {
     c.norm_eps = keys.number("attention.layer_norm_rms_epsilon", 0, 1).value_or(1e-5);
-    read_rope_keys(set, keys, c.head_dim, c.rope);
-    c.qkv_bias = find_tensor(set, "blk.0.attn_q.bias") != nullptr;
-    c.out_bias = find_tensor(set, "blk.0.attn_output.bias") != nullptr;
-    c.mlp_bias = find_tensor(set, "blk.0.ffn_gate.bias") != nullptr;
-    c.qk_norm = c.family == Family::kQwen3;
-    // Up to the window's width a window changes nothing; so far, and no farther, do we compute.
-    if (const auto window = keys.integer("attention.sliding_window", 0, kMaxPositions); window && *window > 0)
-      c.max_position = std::min(c.max_position, *window);
+    read_gguf_rope(set, keys, c);
+    c.qkv_bias = find_gguf_tensor(set, "blk.0.attn_q.bias") != nullptr;
+    c.out_bias = find_gguf_tensor(set, "blk.0.attn_output.bias") != nullptr;
+    c.mlp_bias = find_gguf_tensor(set, "blk.0.ffn_gate.bias") != nullptr;
+    read_family_keys(set, keys, c);
   }
   keys.benign("tensor_data_layout");
   keys.benign("attention.causal");
@@ -264,11 +199,6 @@ GenerationConfig read_gguf_generation(const GgufSet& set) {
   return g;
 }
 
-std::vector<float> gguf_rope_factors(const ModelConfig& config) {
-  if (!config.uses_rope() || config.rope.type != RopeConfig::Type::kLlama3) return {};
-  return llama3_factors(config.rope, config.head_dim);
-}
-
 void write_gguf_config(const ModelConfig& c, GgufMetadata& out) {
   std::string a;
   for (const auto& [name, family] : kArchitectures)
@@ -276,7 +206,7 @@ void write_gguf_config(const ModelConfig& c, GgufMetadata& out) {
   const auto unsupported = [&](std::string_view what) {
     throw_unsupported(fmt::format("config.json: {}: GGUF files of architecture {} cannot say it", what, a));
   };
-  if (c.activation != (c.family == Family::kGpt2 ? Activation::kGeluTanh : Activation::kSilu))
+  if (c.activation != (c.family == Family::kGpt2 || c.gemma() ? Activation::kGeluTanh : Activation::kSilu))
     unsupported("the activation " + c.activation_text);
   if (!c.scale_attention) unsupported("scale_attn_weights false");
   out.set_text("general.architecture", a);
@@ -294,12 +224,8 @@ void write_gguf_config(const ModelConfig& c, GgufMetadata& out) {
   out.set_u32(a + ".attention.key_length", static_cast<uint64_t>(c.head_dim));
   out.set_u32(a + ".attention.value_length", static_cast<uint64_t>(c.head_dim));
   out.set_f32(a + ".attention.layer_norm_rms_epsilon", c.norm_eps);
-  out.set_u32(a + ".rope.dimension_count", static_cast<uint64_t>(c.head_dim));
-  out.set_f32(a + ".rope.freq_base", c.rope.theta);
-  if (c.rope.type == RopeConfig::Type::kLinear) {
-    out.set_text(a + ".rope.scaling.type", "linear");
-    out.set_f32(a + ".rope.scaling.factor", c.rope.factor);
-  }
+  write_gguf_rope(c, a, out);
+  write_family_keys(c, a, out);
 }
 
 }  // namespace hoist::io

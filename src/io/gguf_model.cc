@@ -39,8 +39,13 @@ class GgufTensors : public TensorFile {
     const std::vector<GgufName> names = gguf_names(config);
     for (const GgufName& name : names) known.emplace(name.gguf, &name);
     for (const GgufTensor& tensor : file.tensors()) {
-      if (tensor.name == "rope_freqs.weight") continue;  // read_gguf_config has taken it
+      if (tensor.name == "rope_freqs.weight" || tensor.name.starts_with("rope_factors_"))
+        continue;  // read_gguf_config has taken them
       const auto at = known.find(tensor.name);
+      if (at != known.end() && at->second->layout == Layout::kExperts) {
+        add_experts(tensor, *at->second);
+        continue;
+      }
       TensorInfo info;
       info.name = at == known.end() ? tensor.name : at->second->checkpoint;
       info.dtype_text = tensor.type->name;
@@ -48,12 +53,15 @@ class GgufTensors : public TensorFile {
       info.format = tensor.type->format;
       info.begin = tensor.offset;
       info.end = tensor.offset + tensor.bytes;
-      Source source{&tensor, at == known.end() ? Layout::kSame : at->second->layout};
+      Source source{&tensor, at == known.end() ? Layout::kSame : at->second->layout, 0};
       info.shape.assign(tensor.dims.rbegin(), tensor.dims.rend());
       if (source.layout == Layout::kTransposed) {
         info.shape = tensor.dims;
         info.transposed = true;
       }
+      if (source.layout == Layout::kPlusOne && tensor.type->dtype != DType::f32)
+        throw_unsupported(fmt::format("{}: tensor {}: found {}, expected F32, as norms are stored",
+                                      file.path(), json_quote(tensor.name), tensor.type->name));
       if (source.layout == Layout::kHeads && info.shape[0] != at->second->heads * head_dim_)
         throw_corrupt(fmt::format("{}: tensor {}: found {} rows, expected {} heads of {}", file.path(),
                                   json_quote(tensor.name), info.shape[0], at->second->heads, head_dim_));
@@ -92,6 +100,14 @@ class GgufTensors : public TensorFile {
       return;
     }
     // A permuted vector's rows are its elements.
+    if (source.layout == Layout::kPlusOne) {
+      std::vector<float> values(static_cast<size_t>(count));
+      std::vector<uint8_t> raw(static_cast<size_t>(count) * 4);
+      read_units(tensor, source, 1, first, count, raw.data());
+      convert(tensor, raw.data(), DType::f32, values.data(), count, values, what);
+      for (float& x : values) x -= 1;
+      return convert_elements(DType::f32, values.data(), dtype, out, count, what);
+    }
     const int64_t width =
         source.layout == Layout::kHeads && tensor.shape.size() == 1 ? 1 : tensor.row_elements();
     const int64_t size = dtype_size(dtype);
@@ -125,7 +141,29 @@ class GgufTensors : public TensorFile {
   struct Source {
     const GgufTensor* tensor;
     Layout layout;
+    int64_t begin;  // in the file's tensor, bytes
   };
+
+  // All experts of a layer, as a tensor each.
+  void add_experts(const GgufTensor& tensor, const GgufName& name) {
+    if (tensor.dims.size() != 3 || tensor.dims[2] != name.experts)
+      throw_corrupt(
+          fmt::format("{}: tensor {}: found [{}], expected three dimensions, the last of {} experts",
+                      file_.path(), json_quote(tensor.name), fmt::join(tensor.dims, ", "), name.experts));
+    const int64_t bytes = tensor.bytes / name.experts;
+    for (int64_t e = 0; e < name.experts; ++e) {
+      TensorInfo info;
+      info.name = expert_tensor_name(name.checkpoint, e);
+      info.dtype_text = tensor.type->name;
+      info.dtype = tensor.type->dtype;
+      info.format = tensor.type->format;
+      info.begin = tensor.offset + e * bytes;
+      info.end = info.begin + bytes;
+      info.shape = {tensor.dims[1], tensor.dims[0]};
+      tensors_.push_back(std::move(info));
+      sources_.push_back({&tensor, Layout::kSame, e * bytes});
+    }
+  }
 
   const Source& source_of(const TensorInfo& tensor) const {
     const auto at = static_cast<size_t>(&tensor - tensors_.data());
@@ -139,7 +177,7 @@ class GgufTensors : public TensorFile {
     if (count == 0) return;
     const int64_t bytes = tensor.bytes() / (tensor.elements() / unit);
     if (source.layout != Layout::kHeads || unit > tensor.row_elements()) {
-      file_.read(*source.tensor, first * bytes, count * bytes, out);
+      file_.read(*source.tensor, source.begin + first * bytes, count * bytes, out);
       return;
     }
     std::vector<uint8_t> head(static_cast<size_t>(head_dim_ * bytes));
@@ -189,6 +227,48 @@ class GgufTensors : public TensorFile {
 
 }  // namespace
 
+std::string expert_tensor_name(const std::string& pattern, int64_t expert) {
+  const size_t at = pattern.find("{}");
+  return pattern.substr(0, at) + std::to_string(expert) + pattern.substr(at + 2);
+}
+
+namespace {
+
+// MLP or experts of layer `g` in a file, `h` in a checkpoint.
+void mlp_names(const ModelConfig& c, int64_t layer, const std::string& g, const std::string& h,
+               std::vector<GgufName>& names) {
+  const auto one = [&](const std::string& gguf, const std::string& checkpoint) {
+    names.push_back({g + gguf + ".weight", h + checkpoint + ".weight"});
+  };
+  if (c.family == Family::kPhi3) {
+    one("ffn_up", "mlp.gate_up_proj");
+    one("ffn_down", "mlp.down_proj");
+    return;
+  }
+  const char* kParts[][3] = {
+      {"gate", "gate_proj", "w1"}, {"up", "up_proj", "w3"}, {"down", "down_proj", "w2"}};
+  if (!c.moe_layer(layer)) {
+    for (const auto& [part, proj, w] : kParts) {
+      one(fmt::format("ffn_{}", part), fmt::format("mlp.{}", proj));
+      names.push_back({fmt::format("{}ffn_{}.bias", g, part), fmt::format("{}mlp.{}.bias", h, proj)});
+    }
+    return;
+  }
+  const bool mixtral = c.family == Family::kMixtral;
+  one("ffn_gate_inp", mixtral ? "block_sparse_moe.gate" : "mlp.gate");
+  for (const auto& [part, proj, w] : kParts) {
+    names.push_back({fmt::format("{}ffn_{}_exps.weight", g, part),
+                     h + (mixtral ? "block_sparse_moe.experts.{}." : "mlp.experts.{}.") +
+                         (mixtral ? w : proj) + ".weight",
+                     Layout::kExperts, 0, c.experts});
+    if (c.shared_intermediate > 0)
+      one(fmt::format("ffn_{}_shexp", part), fmt::format("mlp.shared_expert.{}", proj));
+  }
+  if (c.shared_intermediate > 0) one("ffn_gate_inp_shexp", "mlp.shared_expert_gate");
+}
+
+}  // namespace
+
 std::vector<GgufName> gguf_names(const ModelConfig& c) {
   std::vector<GgufName> names;
   const auto both = [&](const std::string& gguf, const std::string& checkpoint, Layout layout = Layout::kSame,
@@ -211,24 +291,35 @@ std::vector<GgufName> gguf_names(const ModelConfig& c) {
     }
     both("output_norm", "transformer.ln_f");
   } else {
-    // Only llama's converter permutes.
-    const Layout turned = c.family == Family::kLlama ? Layout::kHeads : Layout::kSame;
+    // Only llama's converter permutes, which is SmolLM3's too.
+    const bool permuted = c.family == Family::kLlama || c.family == Family::kMistral ||
+                          c.family == Family::kMixtral || c.family == Family::kSmollm3;
+    const Layout turned = permuted ? Layout::kHeads : Layout::kSame;
+    const Layout norm = c.norm_offset() ? Layout::kPlusOne : Layout::kSame;
     names.push_back({"token_embd.weight", "model.embed_tokens.weight"});
     for (int64_t i = 0; i < c.layers; ++i) {
       const std::string g = fmt::format("blk.{}.", i), h = fmt::format("model.layers.{}.", i);
-      both(g + "attn_norm", h + "input_layernorm");
-      both(g + "attn_q", h + "self_attn.q_proj", turned, c.heads);
-      both(g + "attn_k", h + "self_attn.k_proj", turned, c.kv_heads);
-      both(g + "attn_v", h + "self_attn.v_proj");
+      both(g + "attn_norm", h + "input_layernorm", norm);
+      if (c.family == Family::kPhi3) {
+        both(g + "attn_qkv", h + "self_attn.qkv_proj");
+      } else {
+        both(g + "attn_q", h + "self_attn.q_proj", turned, c.heads);
+        both(g + "attn_k", h + "self_attn.k_proj", turned, c.kv_heads);
+        both(g + "attn_v", h + "self_attn.v_proj");
+      }
       both(g + "attn_output", h + "self_attn.o_proj");
-      both(g + "attn_q_norm", h + "self_attn.q_norm");
-      both(g + "attn_k_norm", h + "self_attn.k_norm");
-      both(g + "ffn_norm", h + "post_attention_layernorm");
-      both(g + "ffn_gate", h + "mlp.gate_proj");
-      both(g + "ffn_up", h + "mlp.up_proj");
-      both(g + "ffn_down", h + "mlp.down_proj");
+      both(g + "attn_q_norm", h + "self_attn.q_norm", norm);
+      both(g + "attn_k_norm", h + "self_attn.k_norm", norm);
+      if (c.post_norms()) {
+        both(g + "post_attention_norm", h + "post_attention_layernorm", norm);
+        both(g + "ffn_norm", h + "pre_feedforward_layernorm", norm);
+        both(g + "post_ffw_norm", h + "post_feedforward_layernorm", norm);
+      } else {
+        both(g + "ffn_norm", h + "post_attention_layernorm");
+      }
+      mlp_names(c, i, g, h, names);
     }
-    both("output_norm", "model.norm");
+    both("output_norm", "model.norm", norm);
   }
   names.push_back({"output.weight", "lm_head.weight"});
   return names;

@@ -1,11 +1,12 @@
 // What a GGUF file's keys and names mean: metadata to ModelConfig, tensor names to those of Hugging Face
 // checkpoints, and both ways round for writing.
 //
-// Architectures: llama (Llama, Mistral), qwen2, qwen3, gpt2; others are refused by name, as is a key of the
-// architecture that would change the arithmetic in a way we do not compute. llama files store the rows of q
-// and k so that rope turns neighbours (2j, 2j+1); ours turn halves (j, j + d/2), so rows are put back while
-// reading. gpt2 files store linear layers transposed. Source: llama.cpp's converters and loaders, 2023 to
-// 2026.
+// Architectures: llama (Llama, Mistral, Mixtral), smollm3, qwen2, qwen3, qwen2moe, qwen3moe, phi3, gemma2,
+// gemma3, gpt2; others are refused by name, as is a key of the architecture that would change the arithmetic
+// in a way we do not compute. Files hold all experts of a layer as one tensor, checkpoints one by one. llama
+// files store the rows of q and k so that rope turns neighbours (2j, 2j+1); ours turn halves (j, j + d/2), so
+// rows are put back while reading. gpt2 files store linear layers transposed. Source: llama.cpp's converters
+// and loaders, 2023 to 2026.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +30,14 @@ GenerationConfig read_gguf_generation(const GgufSet& set);
 struct GgufName {
   enum class Layout {
     kSame,
-    kHeads,      // rows permuted within each of `heads` heads
-    kTransposed  // the file holds the transpose
+    kHeads,       // rows permuted within each of `heads` heads
+    kTransposed,  // the file holds the transpose
+    kPlusOne,     // the file holds the values plus one, in f32 (Gemma's norms)
+    kExperts      // the file's outermost axis counts `experts` tensors, whose names hold "{}" for the number
   };
   std::string gguf, checkpoint;
   Layout layout = Layout::kSame;
-  int64_t heads = 0;
+  int64_t heads = 0, experts = 0;
 };
 // All tensors a model of this config may have, in a file's usual order.
 std::vector<GgufName> gguf_names(const ModelConfig& config);
@@ -45,8 +48,14 @@ std::vector<std::unique_ptr<TensorFile>> open_gguf_tensors(std::shared_ptr<const
 
 // Adds general.architecture and the architecture's keys. Throws kUnsupported for a config GGUF cannot say.
 void write_gguf_config(const ModelConfig& config, GgufMetadata& metadata);
-// What rope_freqs.weight holds for this config: divisors of the frequencies; empty when it has none.
-std::vector<float> gguf_rope_factors(const ModelConfig& config);
+// Divisors of the frequencies that a file holds as tensors for this config.
+struct GgufDivisors {
+  const char* tensor;
+  std::vector<float> values;
+};
+std::vector<GgufDivisors> gguf_rope_tensors(const ModelConfig& config);
+// "x{}y" with the number of an expert.
+std::string expert_tensor_name(const std::string& pattern, int64_t expert);
 
 // The row of the file's matrix that holds row `row` of the checkpoint's, where heads are `head_dim` rows
 // each.

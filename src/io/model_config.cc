@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "io/config/family.h"
@@ -13,17 +15,22 @@ namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{4} << 20;
 
-const FamilyReader& reader_of(Family family) {
-  switch (family) {
-    case Family::kGpt2: return kGpt2Reader;
-    case Family::kLlama: return kLlamaReader;
-    case Family::kQwen2: return kQwen2Reader;
-    case Family::kQwen3: return kQwen3Reader;
-  }
-  HOIST_CHECK(false, "unknown family");
-}
+// In the order of Family.
+constexpr const FamilyReader* kReaders[] = {
+    &kGpt2Reader, &kLlamaReader,  &kMistralReader, &kSmollm3Reader, &kQwen2Reader,    &kQwen3Reader,
+    &kPhi3Reader, &kGemma2Reader, &kGemma3Reader,  &kMixtralReader, &kQwen2MoeReader, &kQwen3MoeReader};
+constexpr Family kFamilies[] = {Family::kGpt2,   Family::kLlama,   Family::kMistral,  Family::kSmollm3,
+                                Family::kQwen2,  Family::kQwen3,   Family::kPhi3,     Family::kGemma2,
+                                Family::kGemma3, Family::kMixtral, Family::kQwen2Moe, Family::kQwen3Moe};
+constexpr std::string_view kNames[] = {"gpt2", "llama",  "mistral",     "smollm3", "qwen2",     "qwen3",
+                                       "phi3", "gemma2", "gemma3_text", "mixtral", "qwen2_moe", "qwen3_moe"};
+static_assert(std::size(kReaders) == std::size(kFamilies) && std::size(kReaders) == std::size(kNames));
 
-constexpr Family kFamilies[] = {Family::kGpt2, Family::kLlama, Family::kQwen2, Family::kQwen3};
+const FamilyReader& reader_of(Family family) {
+  const FamilyReader& reader = *kReaders[static_cast<size_t>(family)];
+  HOIST_CHECK(reader.family == family, "family readers out of order");
+  return reader;
+}
 
 const FamilyReader& choose_reader(const Json& root) {
   const Json type = root.at("model_type");
@@ -40,8 +47,7 @@ const FamilyReader& choose_reader(const Json& root) {
               fmt::format("found {}, expected {}", architecture.excerpt(), reader.architecture));
     return reader;
   }
-  type.fail(ErrorCode::kUnsupported,
-            fmt::format("found {}, expected gpt2, llama, qwen2 or qwen3", type.excerpt()));
+  type.fail(ErrorCode::kUnsupported, fmt::format("found {}, expected {}", type.excerpt(), family_list()));
 }
 
 struct TorchName {
@@ -98,14 +104,27 @@ JsonDocument parse_config_text(std::string_view json, const std::string& source)
 
 }  // namespace
 
-std::string_view family_name(Family family) {
-  switch (family) {
-    case Family::kGpt2: return "gpt2";
-    case Family::kLlama: return "llama";
-    case Family::kQwen2: return "qwen2";
-    case Family::kQwen3: return "qwen3";
+std::string_view family_name(Family family) { return kNames[static_cast<size_t>(family)]; }
+
+std::span<const Family> all_families() { return kFamilies; }
+
+std::string family_list() {
+  std::string out;
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (i) out += i + 1 < std::size(kNames) ? ", " : " or ";
+    out += kNames[i];
   }
-  return "";
+  return out;
+}
+
+int64_t ModelConfig::longest_context() const {
+  if (rope.type != RopeConfig::Type::kDynamic) return max_position;
+  return std::min(kMaxPositions, static_cast<int64_t>(static_cast<double>(max_position) * rope.factor));
+}
+
+int64_t ModelConfig::usual_context() const {
+  return rope.type == RopeConfig::Type::kLongrope ? std::min(max_position, rope.original_max_position)
+                                                  : max_position;
 }
 
 ModelConfig default_model_config(Family family) { return reader_of(family).defaults(); }
@@ -125,6 +144,7 @@ ModelConfig parse_model_config(std::string_view json, const std::string& source)
   require_neutral(root, "is_encoder_decoder", "false");
   require_neutral(root, "quantization_config", "null");
   check_heads(root, config);
+  check_rope(root, config);
   config.kept = keep_the_rest(root, reader.benign);
   return config;
 }

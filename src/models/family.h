@@ -30,6 +30,7 @@ struct Forward {
   ir::ValueId ids;        // i32 [lead...]
   ir::ValueId positions;  // i32 [seq] or [tokens]
   DType activations;
+  int64_t context = 0;  // the longest text it is built for
 };
 
 struct FamilyDef {
@@ -41,11 +42,15 @@ struct FamilyDef {
   const char* embedding;  // and when it is
 };
 
-const FamilyDef& llama_family();  // also Qwen2 and Qwen3
+const FamilyDef& llama_family();  // every family but GPT-2
 const FamilyDef& gpt2_family();
 const FamilyDef& family(const io::ModelConfig& config);
 
 nn::Activation activation(io::Activation a);
+
+// moe.cc: the parameters of a layer's mixture of experts, and what it makes of h [lead..., model].
+void moe_parameters(const io::ModelConfig& config, int64_t layer, DType dtype, std::vector<Parameter>& out);
+ir::ValueId moe_mlp(const Forward& f, int64_t layer, ir::ValueId h);
 
 // Shared by the families' parameter lists.
 Parameter parameter(std::string name, DType dtype, const ir::Dims& dims, std::vector<int64_t> shape,

@@ -70,7 +70,7 @@ std::vector<Parameter> parameters(const io::ModelConfig& config, DType dtype, DT
   // A matrix product sums over the axes that reach it from the other side: heads into the output projection,
   // the inner width into the way down, the model's width everywhere else.
   for (Parameter& p : list) {
-    if (p.stored.rank() < 2 || p.bias || p.stored.has("positions")) continue;
+    if (p.stored.rank() < 2 || p.bias || p.inputs.size() > 0 || p.stored.has("positions")) continue;
     const bool out_of_attention = p.name.ends_with("o_proj.weight") || p.name.ends_with("attn.c_proj.weight");
     const bool down = p.name.ends_with("down_proj.weight") || p.name.ends_with("mlp.c_proj.weight");
     p.inputs = out_of_attention ? AxisList{"kv_heads", "group", "head_dim"}
@@ -93,6 +93,8 @@ std::vector<Parameter> in_panels(std::vector<Parameter> list, FunctionRef<Symbol
     }
     std::string base = format(p).str();
     if (!base.empty() && k % ir::find_format(base)->block) base = k % 32 ? "" : "q8_0";
+    // Experts may not share a panel.
+    if (!p.stack.empty() && p.stored.elements() / p.stored.dims[0].size / k % ir::kPanelRows != 0) continue;
     const std::string suffix = "p" + std::to_string(p.inputs.size());
     p.type = Type(base.empty() ? p.stored.dtype : DType::f32, dims);
     p.type.format = base.empty() ? suffix : base + "_" + suffix;
@@ -116,7 +118,10 @@ ValueId logits_of(Builder& b, const FamilyDef& def, const Weights& weights, cons
   for (const ir::Dim& d : b.type(x).dims)
     if (d.axis.name() != "model") out.push_back(d.axis);
   out.push_back("vocab");
-  return ops::contract(b, x, weights[config.tie_word_embeddings ? def.embedding : def.head], out, DType::f32);
+  ValueId logits =
+      ops::contract(b, x, weights[config.tie_word_embeddings ? def.embedding : def.head], out, DType::f32);
+  const double cap = config.final_softcap;
+  return cap > 0 ? ops::affine(b, ops::tanh(b, ops::affine(b, logits, 1 / cap)), cap) : logits;
 }
 
 }  // namespace
@@ -129,7 +134,7 @@ Graph train_graph(const io::ModelConfig& config, const TrainShape& shape, bool w
   const Type ids_type(DType::i32, {{"batch", shape.batch}, {"seq", shape.seq}});
   ValueId ids = b.input("ids", ids_type), targets = b.input("targets", ids_type);
   Weights weights(b, parameters(config, shape.dtype, shape.dtype), true, shape.train_biases);
-  Forward f{b, config, weights, {}, ids, ops::iota(b, "seq", shape.seq), shape.dtype};
+  Forward f{b, config, weights, {}, ids, ops::iota(b, "seq", shape.seq), shape.dtype, shape.seq};
   f.attention.pos = f.positions;
   ValueId x = def.final_norm(f, def.blocks(f));
   ValueId logits = logits_of(b, def, weights, config, x);
@@ -159,6 +164,7 @@ Graph serve_graph(const io::ModelConfig& config, const ServeShape& shape,
   ValueId ids = b.input("ids", tokens), positions = b.input("positions", tokens);
   Weights weights(b, list, false, false);
   Forward f{b, config, weights, {}, ids, positions, DType::f32};
+  f.context = shape.context > 0 ? shape.context : shape.seq_blocks * shape.block;
   f.attention.paged = true;
   f.attention.pos = positions;
   f.attention.slot = b.input("slots", tokens);

@@ -1,7 +1,7 @@
 // Language models: from a config to graphs, and to the list of parameters with their names in Hugging Face
 // files.
 //
-// One file per family (gpt2.cc, llama.cc) builds the transformer; this one adds inputs, the loss and the
+// gpt2.cc and llama.cc (every other family) build the transformer; this one adds inputs, the loss and the
 // head. Graphs that train and graphs that serve name their parameters alike, so a StateStore may hold one for
 // both.
 #pragma once
@@ -31,9 +31,12 @@ struct Parameter {
   std::string tensor;  // the checkpoint's name for the tensor it is (part of)
   std::vector<int64_t> shape;  // the checkpoint tensor's whole shape
   // The tensor is cut along its last dimension into parts; this one starts at `offset` (GPT-2's joined q, k,
-  // v).
+  // v). With `rows` it is cut along its first (Phi-3's joined q, k, v, and gate and up).
   int64_t offset = 0;
   bool whole = true;
+  bool rows = false;
+  // Not empty: the state's outermost axis counts these tensors, each of `shape`, and `tensor` is the first.
+  std::vector<std::string> stack;
   bool bias = false;
   Init init;
 };
@@ -46,6 +49,11 @@ std::vector<Parameter> parameters(const io::ModelConfig& config, DType dtype, DT
 // for serving. `format` names a parameter's block format, or is empty for dense panels of its dtype; rows
 // that do not fill blocks fall back to q8_0, and to dense panels if they do not fill those either.
 std::vector<Parameter> in_panels(std::vector<Parameter> list, FunctionRef<Symbol(const Parameter&)> format);
+
+// The live axis of rows sorted by expert in a graph that serves a mixture of experts: its length is that of
+// `tokens` times the experts each takes. Left alone it is the capacity, which is slower and computes the
+// same.
+inline constexpr const char* kExpertRows = "expert_rows";
 
 // Tensor names in a checkpoint that carry no weights of ours (causal-mask buffers, cached rope tables, a tied
 // head).
@@ -64,6 +72,7 @@ struct ServeShape {
   int64_t tokens = 256, seqs = 16, rows = 16;  // capacities of the live axes
   int64_t blocks = 64, block = 16;             // KV pool per layer
   int64_t seq_blocks = 16;                     // longest sequence, in blocks
+  int64_t context = 0;                         // and in tokens; 0: as many as those blocks hold
   DType dtype = DType::f32;                    // storage of matrices; activations are f32
   DType cache = DType::f32;
 };

@@ -47,6 +47,7 @@ ValueId attend(Builder& b, const AttentionContext& c, ValueId q, ValueId k, Valu
     attrs.causal = true;
     attrs.window = c.window;
     attrs.scale = scale;
+    attrs.softcap = c.softcap;
     AxisList seq{"seq"}, keys{"keys"};
     return ops::attention(b,
                           {q, ops::rename(b, k, seq, keys), ops::rename(b, v, seq, keys), c.pos,
@@ -69,6 +70,7 @@ ValueId attend(Builder& b, const AttentionContext& c, ValueId q, ValueId k, Valu
   ops::PagedAttentionAttrs attrs;
   attrs.scale = scale;
   attrs.window = c.window;
+  attrs.softcap = c.softcap;
   return ops::paged_attention(b, {q, k_pool, v_pool, c.table, c.seq, c.pos}, attrs);
 }
 

@@ -37,7 +37,8 @@ struct AttentionContext {
   ValueId slot = ir::kNoValue, seq = ir::kNoValue, table = ir::kNoValue;
   int64_t blocks = 0, block = 0;   // size of each layer's pools
   DType cache_dtype = DType::f32;  // i8: rows of ops/kv_row.h
-  int64_t window = 0;
+  int64_t window = 0;              // 0: unlimited
+  double softcap = 0;              // 0: none
 };
 
 // q [lead..., kv_heads, group, head_dim], k and v [lead..., kv_heads, head_dim] -> [lead..., kv_heads, group,

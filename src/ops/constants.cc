@@ -1,11 +1,13 @@
 #include "ops/constants.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
 
 #include "ops/common.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace hoist::ops {
 
@@ -101,6 +103,28 @@ const OpDef kIota = [] {
   return op;
 }();
 
+const OpDef kValues = [] {
+  OpDef op{"values", ir::attrs_info<ValuesAttrs>(),
+           [](const OpView& view, std::vector<Type>& results) {
+             ir::expect_operands(view, 0);
+             const ValuesAttrs& a = view.attrs_as<ValuesAttrs>();
+             ir::expect(view, a.values.size() > 0, "expected at least one value");
+             for (double x : a.values)
+               ir::expect(view, std::isfinite(static_cast<float>(x)), "expected finite values");
+             Type t(DType::f32, {});
+             append_dim(view, t, {a.axis, a.values.size()});
+             results.push_back(t);
+           },
+           [](const OpView& view, std::vector<ir::AxisRule>& out) {
+             ir::RuleBuilder{view, out}.whole(view.attrs_as<ValuesAttrs>().axis, "a table of a few numbers");
+           }};
+  op.no_gradient = kConstant;
+  op.examples = [](std::vector<Example>& out) {
+    out.push_back({"three", Attrs::of(ValuesAttrs{"rows", {0.5, -3, 1e-3}}), {}});
+  };
+  return op;
+}();
+
 const OpDef kOneHot = [] {
   OpDef op{"one_hot", ir::attrs_info<OneHotAttrs>(),
            [](const OpView& view, std::vector<Type>& results) {
@@ -143,6 +167,23 @@ ValueId iota(Builder& b, Symbol axis, int64_t size, int64_t base, DType dtype) {
 }
 ValueId one_hot(Builder& b, ValueId ids, Symbol axis, int64_t size, int64_t base, DType to) {
   return b.emit1(kOneHot, Attrs::of(OneHotAttrs{axis, size, base, to}), {ids});
+}
+
+ValueId values(Builder& b, Symbol axis, std::span<const double> list) {
+  std::vector<ValueId> parts;
+  constexpr size_t kMost = static_cast<size_t>(NumberList::capacity());
+  for (size_t i = 0; i < list.size(); i += kMost) {
+    ValuesAttrs a{axis, {}};
+    for (double x : list.subspan(i, std::min(kMost, list.size() - i))) a.values.push_back(x);
+    parts.push_back(b.emit1(kValues, Attrs::of(a), {}));
+  }
+  while (parts.size() > 1) {  // a concat takes sixteen
+    std::vector<ValueId> joined;
+    for (size_t i = 0; i < parts.size(); i += kMost)
+      joined.push_back(concat(b, std::span(parts).subspan(i, std::min(kMost, parts.size() - i)), axis));
+    parts = std::move(joined);
+  }
+  return parts.at(0);
 }
 
 }  // namespace hoist::ops

@@ -41,6 +41,18 @@ struct IotaAttrs {
 // [axis=size]: base, base + 1, ...
 ir::ValueId iota(ir::Builder& b, Symbol axis, int64_t size, int64_t base = 0, DType dtype = DType::i32);
 
+struct ValuesAttrs {
+  Symbol axis;
+  NumberList values;  // 1 to 16 finite numbers
+  template <class Self, class V>
+  static void fields(Self& self, V& v) {
+    v("axis", self.axis);
+    v("values", self.values);
+  }
+};
+// f32 [axis]: any number of finite values, joined from as many ops as it takes.
+ir::ValueId values(ir::Builder& b, Symbol axis, std::span<const double> list);
+
 struct OneHotAttrs {
   Symbol axis;
   int64_t size = 0, base = 0;
@@ -58,6 +70,6 @@ struct OneHotAttrs {
 ir::ValueId one_hot(ir::Builder& b, ir::ValueId ids, Symbol axis, int64_t size, int64_t base = 0,
                     DType to = DType::f32);
 
-extern const ir::OpDef kFull, kIota, kOneHot;
+extern const ir::OpDef kFull, kIota, kValues, kOneHot;
 
 }  // namespace hoist::ops

@@ -28,14 +28,12 @@ void infer_sort(const OpView& view, std::vector<Type>& results) {
   expect_ids(view, 0);
   const Type& t = view.operands[0];
   ir::expect(view, t.rank() == 2, "expected experts[tokens, choices]");
-  // The length of `rows` would be that of tokens times choices, and live lengths are given per axis name.
-  ir::expect(view, !t.dims[0].live, "tokens may not be live");
   ir::expect(view, t.elements() <= INT32_MAX, "more than 2^31 - 1 pairs: rows are i32");
   ir::expect(view, a.num_experts >= 0 && a.base >= 0, "num_experts and base must not be negative");
   ir::expect(view, !t.has(a.row_axis) && !t.has(a.expert_axis) && !(a.row_axis == a.expert_axis),
              "row_axis and expert_axis must differ, and not be axes of the operand");
   Type source(DType::i32, {}), counts(DType::i32, {});
-  append_dim(view, source, {a.row_axis, t.elements()});
+  append_dim(view, source, {a.row_axis, t.elements(), t.dims[0].live});
   append_dim(view, counts, {a.expert_axis, a.num_experts});
   results = {source, t, counts, source};
 }

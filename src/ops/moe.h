@@ -29,7 +29,9 @@ struct RouteSortResults {
   ir::ValueId counts;    // i32 [routed = num_experts]
   ir::ValueId token;     // i32 [rows]: source / choices, to gather rows by
 };
-// experts i32 [tokens, choices]. Stable: rows are in order of expert, then of flat index.
+// experts i32 [tokens, choices]. Stable: rows are in order of expert, then of flat index. Tokens may be live;
+// then rows are, with a length of their own: whoever sets that of tokens sets this one to `choices` times it
+// (or leaves it at its capacity; rows of nobody have source and token -1).
 RouteSortResults route_sort(ir::Builder& b, ir::ValueId experts, const RouteSortAttrs& attrs);
 
 struct GroupedAttrs {

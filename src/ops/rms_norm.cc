@@ -47,8 +47,11 @@ const ir::PhasedMerge kPhases = {
     [](Builder& b, const OpView& piece, Operands x, Operands sum, int64_t extent) {
       ValueId rstd =
           rsqrt(b, affine(b, sum[0], 1.0 / static_cast<double>(extent), piece.attrs_as<RmsNormAttrs>().eps));
-      ValueId normal = cast(b, mul(b, widen(b, x[0]), rstd), b.type(x[0]).dtype);
-      return Values{mul(b, normal, x[1]), rstd};
+      const DType dtype = b.type(x[0]).dtype;
+      ValueId normal = mul(b, widen(b, x[0]), rstd);
+      if (piece.attrs_as<RmsNormAttrs>().offset)
+        return Values{cast(b, mul(b, normal, affine(b, widen(b, x[1]), 1, 1)), dtype), rstd};
+      return Values{mul(b, cast(b, normal, dtype), x[1]), rstd};
     }};
 
 void rules(const OpView& view, std::vector<ir::AxisRule>& out) {
@@ -64,7 +67,8 @@ void gradient(GradContext& g) {
   const Type& x = g.op.operands[0];
   ValueId dx = ir::kNoValue;
   if (g.dresults[0] != ir::kNoValue) {
-    auto [dx_y, dgamma] = rms_norm_grad(g.b, g.operands[0], g.operands[1], g.results[1], g.dresults[0], axis);
+    auto [dx_y, dgamma] = rms_norm_grad(g.b, g.operands[0], g.operands[1], g.results[1], g.dresults[0], axis,
+                                        g.op.attrs_as<RmsNormAttrs>().offset);
     dx = dx_y;
     if (g.wants(1)) g.set(1, cast(g.b, dgamma, g.grad_dtype(1)));
   }
@@ -83,19 +87,23 @@ void gradient(GradContext& g) {
 Symbol grad_axis_of(const OpView& view) { return view.attrs_as<RmsNormGradAttrs>().axis; }
 
 // dy * gamma, wide.
-ValueId scaled(Builder& b, Operands x) { return mul(b, widen(b, x[3]), widen(b, x[1])); }
+ValueId scaled(Builder& b, const OpView& piece, Operands x) {
+  ValueId gamma = widen(b, x[1]);
+  if (piece.attrs_as<RmsNormGradAttrs>().offset) gamma = affine(b, gamma, 1, 1);
+  return mul(b, widen(b, x[3]), gamma);
+}
 
 const ir::PhasedMerge kGradPhases = {
     &kSum,
     [](Builder& b, const OpView& piece, Operands x) {
-      return Values{reduce_sum(b, mul(b, scaled(b, x), widen(b, x[0])), {grad_axis_of(piece)})};
+      return Values{reduce_sum(b, mul(b, scaled(b, piece, x), widen(b, x[0])), {grad_axis_of(piece)})};
     },
-    [](Builder& b, const OpView&, Operands x, Operands sum, int64_t extent) {
+    [](Builder& b, const OpView& piece, Operands x, Operands sum, int64_t extent) {
       // dx = rstd dy gamma - x rstd^3 / n sum(dy gamma x);  dgamma = sum over rows of dy x rstd
       ValueId wide = widen(b, x[0]), rstd = x[2];
       ValueId pull =
           affine(b, mul(b, sum[0], mul(b, rstd, square(b, rstd))), 1.0 / static_cast<double>(extent));
-      ValueId dx = sub(b, mul(b, scaled(b, x), rstd), mul(b, wide, pull));
+      ValueId dx = sub(b, mul(b, scaled(b, piece, x), rstd), mul(b, wide, pull));
       const Type gamma = b.type(x[1]);
       ValueId dgamma = reduce_to(b, mul(b, widen(b, x[3]), mul(b, wide, rstd)), gamma);
       return Values{cast(b, dx, b.type(x[0]).dtype), dgamma};
@@ -147,6 +155,9 @@ const OpDef kRmsNorm = [] {
          Attrs::of(RmsNormAttrs{"model", 0.5}),
          {{Type(DType::f32, {{"tokens", 3}, {"heads", 2}, {"model", 6}})}, {gamma, Fill::kPositive}}});
     out.push_back({"one row", a, {{gamma}, {gamma}}});
+    out.push_back({"weights less one",
+                   Attrs::of(RmsNormAttrs{"model", 1e-5, true}),
+                   {{Type(DType::f32, {{"tokens", 4}, {"model", 6}})}, {gamma}}});
   };
   return op;
 }();
@@ -165,16 +176,20 @@ const OpDef kRmsNormGrad = [] {
     out.push_back({"tokens", a, {{x}, {gamma, Fill::kPositive}, {rstd, Fill::kPositive}, {x}}});
     Type heads(DType::f32, {{"tokens", 3}, {"heads", 2}, {"model", 6}});
     out.push_back({"heads", a, {{heads}, {gamma}, {heads.without("model"), Fill::kPositive}, {heads}}});
+    out.push_back({"weights less one",
+                   Attrs::of(RmsNormGradAttrs{"model", true}),
+                   {{x}, {gamma}, {rstd, Fill::kPositive}, {x}}});
   };
   return op;
 }();
 
-RmsNormResult rms_norm(Builder& b, ValueId x, ValueId gamma, Symbol axis, double eps) {
-  Values r = b.emit(kRmsNorm, Attrs::of(RmsNormAttrs{axis, eps}), Values{x, gamma});
+RmsNormResult rms_norm(Builder& b, ValueId x, ValueId gamma, Symbol axis, double eps, bool offset) {
+  Values r = b.emit(kRmsNorm, Attrs::of(RmsNormAttrs{axis, eps, offset}), Values{x, gamma});
   return {r[0], r[1]};
 }
-RmsNormGradResult rms_norm_grad(Builder& b, ValueId x, ValueId gamma, ValueId rstd, ValueId dy, Symbol axis) {
-  Values r = b.emit(kRmsNormGrad, Attrs::of(RmsNormGradAttrs{axis}), Values{x, gamma, rstd, dy});
+RmsNormGradResult rms_norm_grad(Builder& b, ValueId x, ValueId gamma, ValueId rstd, ValueId dy, Symbol axis,
+                                bool offset) {
+  Values r = b.emit(kRmsNormGrad, Attrs::of(RmsNormGradAttrs{axis, offset}), Values{x, gamma, rstd, dy});
   return {r[0], r[1]};
 }
 

@@ -58,6 +58,7 @@ constexpr const ir::OpDef* kOps[] = {
     &kFull,
     &kIota,
     &kOneHot,
+    &kValues,
     &kContract,
     &kConv2d,
     &kConv2dInputGrad,

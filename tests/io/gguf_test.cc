@@ -240,7 +240,8 @@ TEST(Gguf, ConfigsSurviveTheFormat) {
       write_gguf_config(c, meta);
       meta.set_u32("tokenizer.ggml.bos_token_id", 1);
       meta.set_u32("tokenizer.ggml.eos_token_id", 2);
-      const std::vector<float> factors = gguf_rope_factors(c);
+      const std::vector<GgufDivisors> divisors = gguf_rope_tensors(c);
+      const std::vector<float> factors = divisors.empty() ? std::vector<float>{} : divisors[0].values;
       std::vector<GgufTensorSpec> specs{{"token_embd.weight", find_gguf_type("f32"), {c.hidden, c.vocab}}};
       if (!c.tie_word_embeddings)
         specs.push_back({"output.weight", find_gguf_type("f32"), {c.hidden, c.vocab}});
@@ -297,13 +298,13 @@ TEST(Gguf, KeysThatWouldChangeTheArithmeticAreRefused) {
   };
   EXPECT_EQ(error([](GgufMetadata&) {}), "");
   EXPECT_EQ(error([](GgufMetadata& m) { m.set_u32("llama.expert_count", 0); }), "");
-  says(error([](GgufMetadata& m) { m.set_u32("llama.expert_count", 8); }), "llama.expert_count: found 8");
+  says(error([](GgufMetadata& m) { m.set_u32("llama.expert_count", 8); }), "llama.expert_used_count");
   says(error([](GgufMetadata& m) { m.set_f32("llama.attn_logit_softcapping", 50); }),
        "attn_logit_softcapping: found 50");
-  says(error([](GgufMetadata& m) { m.set_text("llama.rope.scaling.type", "yarn"); }),
-       "expected none or linear");
-  says(error([](GgufMetadata& m) { m.set_text("general.architecture", "gemma2"); }),
-       "general.architecture: found \"gemma2\"");
+  says(error([](GgufMetadata& m) { m.set_text("llama.rope.scaling.type", "other"); }),
+       "expected none, linear, yarn or longrope");
+  says(error([](GgufMetadata& m) { m.set_text("general.architecture", "mamba"); }),
+       "general.architecture: found \"mamba\", expected one of llama, smollm3, qwen2, qwen3, qwen2moe, ");
   says(error([](GgufMetadata& m) { m.set_u32("llama.block_count", 0); }), "llama.block_count: found 0");
   says(error([](GgufMetadata& m) { m.set_u32("llama.rope.dimension_count", 16); }), "a part of a head");
   says(error([](GgufMetadata& m) { m.set_u32("llama.attention.head_count_kv", 3); }),

@@ -103,6 +103,15 @@ void rows(DType d, std::vector<Case>& out) {
                     Attrs::of(ops::RmsNormGradAttrs{"n"}),
                     {random_tensor(x, 1), positive(g, 2), positive(stat, 3), random_tensor(x, 4)}},
                    false});
+    out.push_back({"rms_norm less one" + tail,
+                   {&ops::kRmsNorm,
+                    Attrs::of(ops::RmsNormAttrs{"n", 1e-5, true}),
+                    {random_tensor(x, 1), random_tensor(g, 2)}}});
+    out.push_back({"rms_norm_grad less one" + tail,
+                   {&ops::kRmsNormGrad,
+                    Attrs::of(ops::RmsNormGradAttrs{"n", true}),
+                    {random_tensor(x, 1), random_tensor(g, 2), positive(stat, 3), random_tensor(x, 4)}},
+                   false});
     out.push_back({"layer_norm" + tail,
                    {&ops::kLayerNorm,
                     Attrs::of(ops::LayerNormAttrs{"n", 1e-2}),
@@ -316,6 +325,10 @@ std::vector<Case> fused_cases(DType d) {
       out.push_back(
           {"attention_grad mode " + std::to_string(mode), attention_grad_call(c, mode == 5), false});
     }
+  out.push_back(
+      {"attention_grad softcap",
+       attention_grad_call(attention_call(d, {1, 20, 90, 2, 2, 16, 16}, true, 7, false, false, 3.0), true),
+       false});
   out.push_back({"attention softcap, sinks",
                  attention_call(d, {1, 20, 90, 2, 2, 16, 16}, true, 0, false, false, 3.0, true), false});
   std::vector<int> seq, pos;

@@ -102,6 +102,41 @@ void refuse_sliding_window(const Json& root, const ModelConfig& config) {
                 fmt::format("found {}, which we do not compute (only \"full_attention\")", type.excerpt()));
 }
 
+void read_layer_types(const Json& root, ModelConfig& config) {
+  const auto types = root.find("layer_types");
+  if (!types || types->is_null()) return;
+  if (types->size() != static_cast<size_t>(config.layers))
+    types->refuse(fmt::format("{} entries, one for each layer", config.layers));
+  config.slides.clear();
+  for (const Json type : types->elements()) {
+    const std::string_view name = type.as_string();
+    if (name != "full_attention" && name != "sliding_attention")
+      type.fail(ErrorCode::kUnsupported,
+                fmt::format("found {}, expected full_attention or sliding_attention", type.excerpt()));
+    config.slides.push_back(name == "sliding_attention");
+  }
+}
+
+void write_layer_types(const ModelConfig& config, JsonValue& out) {
+  std::vector<std::string> types;
+  for (int64_t i = 0; i < config.layers; ++i)
+    types.emplace_back(config.slides.empty() || ModelConfig::in_list(config.slides, i) ? "sliding_attention"
+                                                                                       : "full_attention");
+  out["layer_types"] = types;
+}
+
+void read_window(const Json& root, ModelConfig& config, int64_t otherwise) {
+  const auto window = root.find("sliding_window");
+  config.window = !window ? otherwise : window->is_null() ? 0 : window->as_int(1, kMaxPositions);
+}
+
+void write_window(const ModelConfig& config, JsonValue& out) {
+  if (config.window > 0)
+    out["sliding_window"] = config.window;
+  else
+    out["sliding_window"] = nullptr;
+}
+
 void check_heads(const Json& root, const ModelConfig& config) {
   const auto refuse = [&](const std::string& message) { root.fail(ErrorCode::kInvalidArgument, message); };
   if (config.heads % config.kv_heads != 0)
@@ -115,7 +150,7 @@ void check_heads(const Json& root, const ModelConfig& config) {
                        config.heads * config.head_dim, kMaxWidth * 4));
 }
 
-void read_llama_shape(const Json& root, ModelConfig& config) {
+void read_sizes(const Json& root, ModelConfig& config) {
   read_int(root, "vocab_size", config.vocab, 1, kMaxVocab);
   read_int(root, "hidden_size", config.hidden, 1, kMaxWidth);
   read_int(root, "intermediate_size", config.intermediate, 1, kMaxIntermediate);
@@ -124,8 +159,26 @@ void read_llama_shape(const Json& root, ModelConfig& config) {
   read_int(root, "max_position_embeddings", config.max_position, 1, kMaxPositions);
   read_double(root, "rms_norm_eps", config.norm_eps, 0, 1);
   read_double(root, "attention_dropout", config.attention_dropout, 0, 1);
-  read_activation(root, "hidden_act", config);
+}
+
+void read_llama_shape(const Json& root, ModelConfig& config) {
+  read_sizes(root, config);
+  if (!config.gemma()) read_activation(root, "hidden_act", config);
   read_rope(root, config);
+}
+
+void read_head_dim(const Json& root, ModelConfig& config) {
+  const auto head_dim = root.find("head_dim");
+  if (head_dim && !head_dim->is_null()) {
+    config.head_dim = head_dim->as_int(1, kMaxHeadDim);
+    return;
+  }
+  if (config.hidden % config.heads != 0 || config.hidden / config.heads > kMaxHeadDim)
+    root.fail(ErrorCode::kInvalidArgument,
+              fmt::format("hidden_size: found {}, expected a multiple of num_attention_heads ({}) with heads "
+                          "of at most {}",
+                          config.hidden, config.heads, kMaxHeadDim));
+  config.head_dim = config.hidden / config.heads;
 }
 
 void write_llama_shape(const ModelConfig& config, JsonValue& out) {
@@ -139,23 +192,8 @@ void write_llama_shape(const ModelConfig& config, JsonValue& out) {
   out["max_position_embeddings"] = config.max_position;
   out["rms_norm_eps"] = config.norm_eps;
   out["attention_dropout"] = config.attention_dropout;
-  out["hidden_act"] = config.activation_text;
-  // The spelling of version 4, which version 5 still reads.
-  const RopeConfig& rope = config.rope;
-  out["rope_theta"] = rope.theta;
-  switch (rope.type) {
-    case RopeConfig::Type::kDefault: out["rope_scaling"] = nullptr; break;
-    case RopeConfig::Type::kLinear:
-      out["rope_scaling"] = {{"rope_type", "linear"}, {"factor", rope.factor}};
-      break;
-    case RopeConfig::Type::kLlama3:
-      out["rope_scaling"] = {{"rope_type", "llama3"},
-                             {"factor", rope.factor},
-                             {"low_freq_factor", rope.low_freq_factor},
-                             {"high_freq_factor", rope.high_freq_factor},
-                             {"original_max_position_embeddings", rope.original_max_position}};
-      break;
-  }
+  if (!config.gemma()) out["hidden_act"] = config.activation_text;
+  write_rope(config, out);
 }
 
 KeptKeys keep_the_rest(const Json& root, std::span<const std::string_view> benign) {

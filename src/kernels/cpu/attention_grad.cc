@@ -22,7 +22,7 @@ bool supports(const ir::OpView& v) {
   const ir::Type& q = v.operands[0];
   DType t = q.dtype;
   const auto slots = ops::attention_slots(a, true);
-  return narrow_floats(v) && !a.has_bias && !a.has_sinks && a.softcap == 0 && v.operands[1].dtype == t &&
+  return narrow_floats(v) && !a.has_bias && !a.has_sinks && v.operands[1].dtype == t &&
          v.operands[2].dtype == t && v.operands[static_cast<size_t>(slots.d_o)].dtype == t &&
          q.dims[q.rank() - 2].size <= kTileRows && attention_plan(v, plan);
 }
@@ -295,8 +295,15 @@ struct Unit {
     const bool all = from == 0 && to == kKeyBlock && !see.masked();
 #pragma GCC unroll unrolled(16)
     for (int j = 0; j < kKeyBlock / W; ++j) {
-      F x = vexp2(fma(load(s.s + i * kKeyBlock + j * W), k2, -shift));
-      F g = x * (load(s.dp + i * kKeyBlock + j * W) - level) * k;
+      F score = load(s.s + i * kKeyBlock + j * W), slope = k, x;
+      if (c.a.softcap > 0) {
+        const F t = vtanh(score * set(static_cast<float>(c.a.scale / c.a.softcap)));
+        x = vexp2(fma(t, set(static_cast<float>(c.a.softcap) * kLog2E), -shift));
+        slope = k * (set(1) - t * t);
+      } else {
+        x = vexp2(fma(score, k2, -shift));
+      }
+      F g = x * (load(s.dp + i * kKeyBlock + j * W) - level) * slope;
       if (!all) {
         I lane = lane_index() + seti(j * W);
         I visible = (lane >= seti(from)) & (lane < seti(to));

@@ -47,6 +47,7 @@ void route_sort(const KernelArgs& args) noexcept {
       token[at] = static_cast<int32_t>(t);
       position[i] = at;
     }
+  for (; row < args.results[0].elements(); ++row) source[row] = token[row] = -1;
   for (int64_t e = experts - 1; e > 0; --e) next[e] -= next[e - 1];  // a run ends where the next begins
 }
 

@@ -41,13 +41,18 @@ HOIST_INLINE F read_back(F v, T tag) {
 }
 
 template <class T>
-void row(const T* x, const T* gamma, T* y, float* rstd, int64_t n, double eps) {
+void row(const T* x, const T* gamma, T* y, float* rstd, int64_t n, double eps, bool offset) {
   float squares = sum_over(n, [&](int64_t i, int64_t left) {
     F v = load_tail(x + i, left);
     return v * v;
   });
   *rstd = static_cast<float>(1.0 / std::sqrt(static_cast<double>(squares) / static_cast<double>(n) + eps));
   F r = set(*rstd);
+  if (offset) {
+    for (int64_t i = 0; i < n; i += W)
+      store_tail(y + i, load_tail(x + i, n - i) * r * (set(1) + load_tail(gamma + i, n - i)), n - i);
+    return;
+  }
   for (int64_t i = 0; i < n; i += W) {
     __builtin_prefetch(x + n + i, 0, 2);  // the next row
     F normal = read_back(load_tail(x + i, n - i) * r, T{});
@@ -57,21 +62,25 @@ void row(const T* x, const T* gamma, T* y, float* rstd, int64_t n, double eps) {
 
 void run(const KernelArgs& args) noexcept {
   const double eps = args.attrs.as<ops::RmsNormAttrs>().eps;
+  const bool offset = args.attrs.as<ops::RmsNormAttrs>().offset;
   const int64_t n = row_length(args.operands[0]), rows = row_count(args.operands[0]);
   with_type(args.operands[0].dtype, [&](auto tag) {
     using T = decltype(tag);
     args.pool.parallel_for(rows, grain_for(n), [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i)
-        row(args.in<T>(0) + i * n, args.in<T>(1), args.out<T>(0) + i * n, args.out<float>(1) + i, n, eps);
+        row(args.in<T>(0) + i * n, args.in<T>(1), args.out<T>(0) + i * n, args.out<float>(1) + i, n, eps,
+            offset);
     });
   });
 }
 
-// dx = rstd * (g - x * rstd^2 * mean(g x)), g = dy * gamma; dgamma += dy * x * rstd.
+// dx = rstd * (g - x * rstd^2 * mean(g x)), g = dy * gamma; dgamma += dy * x * rstd. `one`: 1 where gamma is
+// stored less one, and else a zero that leaves gamma's bits alone.
 template <class T>
-void grad_row(const T* x, const T* gamma, float rstd, const T* dy, T* dx, float* dgamma, int64_t n) {
+void grad_row(const T* x, const T* gamma, float one, float rstd, const T* dy, T* dx, float* dgamma,
+              int64_t n) {
   float along = sum_over(n, [&](int64_t i, int64_t left) {
-    return load_tail(dy + i, left) * load_tail(gamma + i, left) * load_tail(x + i, left);
+    return load_tail(dy + i, left) * (load_tail(gamma + i, left) + set(one)) * load_tail(x + i, left);
   });
   F r = set(rstd), pull = set(-along * rstd * rstd / static_cast<float>(n));
   for (int64_t i = 0; i < n; i += W) {
@@ -80,17 +89,18 @@ void grad_row(const T* x, const T* gamma, float rstd, const T* dy, T* dx, float*
     __builtin_prefetch(dy + n + i, 0, 2);
     F d = load_tail(dy + i, left), v = load_tail(x + i, left);
     store_tail(dgamma + i, fma(d, v * r, load_tail(dgamma + i, left)), left);
-    store_tail(dx + i, r * fma(v, pull, d * load_tail(gamma + i, left)), left);
+    store_tail(dx + i, r * fma(v, pull, d * (load_tail(gamma + i, left) + set(one))), left);
   }
 }
 
 void run_grad(const KernelArgs& args) noexcept {
   const int64_t n = row_length(args.operands[0]), rows = row_count(args.operands[0]);
   float* partial = reinterpret_cast<float*>(args.workspace);
+  const float one = args.attrs.as<ops::RmsNormGradAttrs>().offset ? 1.0f : -0.0f;
   with_type(args.operands[0].dtype, [&](auto tag) {
     using T = decltype(tag);
     for_row_blocks(args.pool, rows, n, partial, n, [&](int64_t i, float* sums) {
-      grad_row(args.in<T>(0) + i * n, args.in<T>(1), args.in<float>(2)[i], args.in<T>(3) + i * n,
+      grad_row(args.in<T>(0) + i * n, args.in<T>(1), one, args.in<float>(2)[i], args.in<T>(3) + i * n,
                args.out<T>(0) + i * n, sums, n);
     });
   });

@@ -23,6 +23,11 @@ void run_iota(const KernelArgs& args) noexcept {
   });
 }
 
+void run_values(const KernelArgs& args) noexcept {
+  const NumberList& values = args.attrs.as<ops::ValuesAttrs>().values;
+  for (int i = 0; i < values.size(); ++i) args.out<float>(0)[i] = static_cast<float>(values[i]);
+}
+
 // ids [rows] -> [rows, n]
 void run_one_hot(const KernelArgs& args) noexcept {
   const int64_t base = args.attrs.as<ops::OneHotAttrs>().base;
@@ -41,6 +46,7 @@ Kernels constants_kernels() {
   static constexpr Kernel kKernels[] = {
       {"full", "ref", supports_dense, run_full},
       {"iota", "ref", supports_dense, run_iota},
+      {"values", "ref", supports_dense, run_values},
       {"one_hot", "ref", supports_dense, run_one_hot},
   };
   return kKernels;

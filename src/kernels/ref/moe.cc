@@ -31,6 +31,7 @@ void route_sort(const KernelArgs& args) noexcept {
   }
   for (int64_t i = 0; i < pairs; ++i)
     if (local(i) < 0 || local(i) >= experts) take(i);
+  for (; row < args.results[0].elements(); ++row) source[row] = token[row] = -1;
 }
 
 // Elements of t per index of its outermost dimension.

@@ -11,6 +11,7 @@ namespace {
 
 void run_rms_norm(const KernelArgs& args) noexcept {
   const double eps = args.attrs.as<ops::RmsNormAttrs>().eps;
+  const bool offset = args.attrs.as<ops::RmsNormAttrs>().offset;
   const Rows r(args.operands[0]);
   dispatch_with_statistics(args.operands[0].dtype, [&](auto t, auto s) {
     using T = decltype(t);
@@ -21,6 +22,10 @@ void run_rms_norm(const KernelArgs& args) noexcept {
       const double rstd = 1 / std::sqrt(sum / static_cast<double>(r.n) + eps);
       put(args.out<decltype(s)>(1)[i], rstd);
       for (int64_t j = 0; j < r.n; ++j) {
+        if (offset) {
+          put(args.out<T>(0)[i * r.n + j], get(x[j]) * rstd * (1 + get(args.in<T>(1)[j])));
+          continue;
+        }
         T normal;
         put(normal, get(x[j]) * rstd);
         put(args.out<T>(0)[i * r.n + j], get(normal) * get(args.in<T>(1)[j]));
@@ -36,6 +41,7 @@ int64_t grad_workspace(const ir::OpView& view, int) { return view.operands[0].di
 void run_rms_norm_grad(const KernelArgs& args) noexcept {
   const Rows r(args.operands[0]);
   const auto n = static_cast<double>(r.n);
+  const double one = args.attrs.as<ops::RmsNormGradAttrs>().offset ? 1 : 0;
   auto* dgamma = reinterpret_cast<double*>(args.workspace);
   std::fill_n(dgamma, r.n, 0.0);
   dispatch_with_statistics(args.operands[0].dtype, [&](auto t, auto s) {
@@ -46,11 +52,11 @@ void run_rms_norm_grad(const KernelArgs& args) noexcept {
       const T *x = args.in<T>(0) + i * r.n, *dy = args.in<T>(3) + i * r.n;
       const double rstd = get(args.in<S>(2)[i]);
       double sum = 0;
-      for (int64_t j = 0; j < r.n; ++j) sum += get(dy[j]) * get(gamma[j]) * get(x[j]);
+      for (int64_t j = 0; j < r.n; ++j) sum += get(dy[j]) * (one + get(gamma[j])) * get(x[j]);
       const double pull = sum * rstd * rstd * rstd / n;
       for (int64_t j = 0; j < r.n; ++j) {
         dgamma[j] += get(dy[j]) * get(x[j]) * rstd;
-        put(args.out<T>(0)[i * r.n + j], get(dy[j]) * get(gamma[j]) * rstd - get(x[j]) * pull);
+        put(args.out<T>(0)[i * r.n + j], get(dy[j]) * (one + get(gamma[j])) * rstd - get(x[j]) * pull);
       }
     }
     for (int64_t j = 0; j < r.n; ++j) put(args.out<S>(1)[j], dgamma[j]);
