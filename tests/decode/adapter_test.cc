@@ -190,6 +190,27 @@ TEST_F(Adapters, AsPeftComputesThem) {
   }
 }
 
+TEST_F(Adapters, EveryFamilyHasRoomForThem) {
+  std::mt19937 random(6);
+  for (const auto& entry : fs::directory_iterator(std::string(HOIST_SOURCE_DIR) + "/tests/fixtures/parity")) {
+    const std::string name = entry.path().filename().string();
+    const Model m = fixture(name);
+    EngineOptions o = small(4, 24, 128);
+    o.adapters = {1, 4};
+    Session r(m, o);
+    const Pairs pairs = write(m, name, 4, 3);
+    r.engine.set_adapter(0, r.engine.load_adapter(path(name)).get());
+    const Tokens prompt = some(random, 13, m.config.vocab);
+    const uint64_t plain = r.add(prompt, 1), adapted = r.add(prompt, 1, 0, {}, 0);
+    r.finish();
+    EXPECT_LT(difference(r.said[plain]->logits, Alone(m, small(1, 24, 24)).say(prompt, 1).logits), 1e-6)
+        << name;
+    const Model whole = merged(m, pairs, 4);
+    EXPECT_LT(difference(r.said[adapted]->logits, Alone(whole, small(1, 24, 24)).say(prompt, 1).logits), 1e-5)
+        << name;
+  }
+}
+
 TEST_F(Adapters, NeighboursChangeNothing) {
   const Model m = fixture("llama3");
   EngineOptions o = small(6, 64, 256);
