@@ -1,13 +1,16 @@
 // hoist serve: an OpenAI-compatible server and a page, on loopback.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "cli/serve_encoder.h"
 #include "http/completions.h"
 #include "http/page.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "io/encoder_config.h"
 #include "serve/async_engine.h"
 
 namespace hoist::cli {
@@ -20,7 +23,7 @@ struct ServeOptions {
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128,
-          max_body = 4 << 20;
+          batch_tokens = 4096, max_body = 4 << 20;
   int threads = 0, connections = 256;
   double drain_seconds = 30;
 };
@@ -28,8 +31,6 @@ struct ServeOptions {
 void run(const ServeOptions& o) {
   if (o.port < 0 || o.port > 65535)
     throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
-  decode::Model model = decode::open_model(o.model);
-  if (!o.name.empty()) model.name = o.name;
   http::ServerOptions server_options;
   server_options.host = o.host;
   server_options.port = static_cast<uint16_t>(o.port);
@@ -43,6 +44,12 @@ void run(const ServeOptions& o) {
     server_options.log = [](std::string_view line) {
       std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
     };
+  if (io::is_encoder_folder(o.model))
+    return serve_encoder(
+        {o.model, o.name, o.threads, o.batch_tokens, std::max<int64_t>(o.max_queue, 8192), o.exact},
+        server_options);
+  decode::Model model = decode::open_model(o.model);
+  if (!o.name.empty()) model.name = o.name;
   // Bind first: a port in use should not cost the loading of a model.
   http::Server server(server_options);
 
@@ -100,6 +107,9 @@ void add_serve(Command root) {
   app.option("--step-tokens", o->step_tokens,
              "Tokens in one step: larger reads prompts faster, smaller streams smoother")
       .range(int64_t{1}, int64_t{65536});
+  app.option("--batch-tokens", o->batch_tokens,
+             "Encoders: tokens of one batch, at least the longest sequence's")
+      .range(int64_t{16}, int64_t{1} << 20);
   app.option("--context", o->context, "Longest sequence in tokens; 0: the model's own, at most 8192");
   app.option("--cache-tokens", o->cache_tokens,
              "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");
