@@ -1,6 +1,7 @@
 #include "bench/encoder.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "base/error.h"
 #include "bench/ceilings.h"
@@ -147,6 +148,7 @@ std::vector<Row> measure_encoder(const EncoderBenchOptions& o, FunctionRef<void(
   Runner runner(encoder, lengths, c.vocab);
   std::vector<double> bound;
   std::vector<std::vector<double>> theirs(o.peers.size());
+  runner.run({orders[1].batches.front()});  // warms up
   for (int round = 0; round < o.rounds; ++round) {
     bound.push_back(ceilings.seconds(work));
     for (Order& order : orders) {
@@ -172,6 +174,12 @@ std::vector<Row> measure_encoder(const EncoderBenchOptions& o, FunctionRef<void(
     r.value = static_cast<double>(o.requests) / median(order.seconds);
     r.set_share(median_ratio(bound, order.seconds));
     r.note = std::to_string(order.batches.size()) + " batches";
+    if (&order == &orders[0]) {
+      char text[80];
+      std::snprintf(text, sizeof text, ", %.3g ms + %.3g us + %.3g ns", cost.fixed * 1e3, cost.token * 1e6,
+                    cost.square * 1e9);
+      r.note += text;
+    }
     if (&order == &orders[0])
       for (size_t i = 0; i < o.peers.size(); ++i)
         r.add_peer(o.peers[i].name, median_ratio(theirs[i], order.seconds));

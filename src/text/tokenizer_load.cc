@@ -284,7 +284,7 @@ class TokenizerLoader {
     if (const std::string_view version = file.string_or("version", "1.0"); version != "1.0") {
       throw_unsupported(fmt::format("{}: found '{}', expected 1.0", file.path_of("version"), version));
     }
-    read_model(file.need("model"), name_, ranks_, impl_.model);
+    read_model(file, name_, ranks_, impl_.model);
     size_t count = 0;
     if (const auto value = file.find("normalizer")) {
       each_component(*value, file.path_of("normalizer"), "normalizers", count,

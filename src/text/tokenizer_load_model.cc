@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "text/json_object.h"
 #include "text/tokenizer_load.h"
 
 namespace hoist::text {
@@ -126,9 +127,9 @@ void unknown_type(const JsonObject& object, std::string_view supported) {
                                 object.need_string("type"), supported));
 }
 
-void read_model(JsonElement value, const std::string& name, const std::vector<uint32_t>* ranks,
+void read_model(const JsonObject& file, const std::string& name, const std::vector<uint32_t>* ranks,
                 WordModel& out) {
-  const JsonObject model(value, name + ": model");
+  const JsonObject model(file.need("model"), name + ": model");
   const std::string_view type = model_type(model);
   if (type == "BPE") {
     read_bpe(model, ranks, out.emplace<BpeModel>());

@@ -101,7 +101,7 @@ TEST_F(EncoderApiTest, DimensionsWhereTheModelAllowsThem) {
   EXPECT_EQ(Json::parse(refused.body)["error"]["param"], "dimensions");
   engine.model.shorter = engine.model.unit = true;
   const Json j = Json::parse(post("/v1/embeddings", {{"input", "abc"}, {"dimensions", 2}}).body);
-  const double x = j["data"][0]["embedding"][0], y = j["data"][0]["embedding"][1];
+  const auto x = j["data"][0]["embedding"][0].get<double>(), y = j["data"][0]["embedding"][1].get<double>();
   EXPECT_NEAR(x * x + y * y, 1, 1e-6);
 }
 
@@ -159,7 +159,7 @@ TEST_F(EncoderApiTest, ClassesHaveProbabilities) {
   ASSERT_EQ(j["data"].size(), 2u);
   EXPECT_EQ(j["data"][1]["label"], "z");
   double sum = 0;
-  for (double p : j["data"][1]["probs"]) sum += p;
+  for (const auto& p : j["data"][1]["probs"]) sum += p.get<double>();
   EXPECT_NEAR(sum, 1, 1e-9);
   EXPECT_EQ(post("/v1/rerank", {{"query", "a"}, {"documents", {"b"}}}).status, 400);
 }

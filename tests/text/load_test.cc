@@ -46,17 +46,24 @@ const Defect kDefects[] = {
      ErrorCode::kCorrupt, "t.json: model.max_input_chars_per_word: "},
     {"unigram without a score",
      [](Json& j) {
-       j["model"] = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", {{"a", 0}, Json::array({"b"})}}};
+       j["model"] = {{"type", "Unigram"},
+                     {"unk_id", 0},
+                     {"vocab", Json::array({Json::array({"a", 0}), Json::array({"b"})})}};
      },
      ErrorCode::kCorrupt, "t.json: model.vocab[1]: expected a token and its score"},
     {"unigram twice the same",
      [](Json& j) {
-       j["model"] = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", {{"a", 0}, {"a", -1}}}};
+       j["model"] = {{"type", "Unigram"},
+                     {"unk_id", 0},
+                     {"vocab", Json::array({Json::array({"a", 0}), Json::array({"a", -1})})}};
      },
      ErrorCode::kCorrupt, "t.json: model.vocab[1]: 'a' given twice"},
     {"unigram's unknown token",
      [](Json& j) {
-       j["model"] = {{"type", "Unigram"}, {"unk_id", 3}, {"vocab", {{"a", 0}, {"b", -1}, {"ab", -2}}}};
+       j["model"] = {
+           {"type", "Unigram"},
+           {"unk_id", 3},
+           {"vocab", Json::array({Json::array({"a", 0}), Json::array({"b", -1}), Json::array({"ab", -2})})}};
      },
      ErrorCode::kCorrupt, "t.json: model.unk_id: "},
     {"character map that is not base64",
