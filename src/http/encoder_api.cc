@@ -179,7 +179,7 @@ void EncoderApi::embeddings(const Request& request, const ExchangePtr& exchange)
         400,
         fmt::format("dimensions: found {}, expected {}{}", wanted, info.shorter ? "at most " : "", width),
         "dimensions", "invalid_argument");
-  run(std::move(call.inputs), exchange,
+  run(std::move(call.inputs), "input", exchange,
       [id = info.model.id, as_base64 = call.base64, wanted,
        unit = info.unit](const std::vector<EncodeResult>& results) {
         std::string out = "{\"object\":\"list\",\"data\":[";
@@ -209,7 +209,7 @@ void EncoderApi::classify(const Request& request, const ExchangePtr& exchange) {
   const EncoderInfo info = engine_.info();
   if (info.labels.empty())
     throw ApiError(400, "this model has no classification head; use /v1/embeddings", "", "unsupported");
-  run(std::move(call.inputs), exchange, [info](const std::vector<EncodeResult>& results) {
+  run(std::move(call.inputs), "input", exchange, [info](const std::vector<EncodeResult>& results) {
     JsonValue answer = {{"object", "list"}, {"model", info.model.id}, {"data", JsonValue::array()}};
     for (size_t i = 0; i < results.size(); ++i) {
       const std::vector<double> p = probabilities(results[i].values);
@@ -251,7 +251,7 @@ void EncoderApi::relevance(Route route, const Request& request, const ExchangePt
     r->task = EncodeTask::kClassify;
     r->second = call.right[i];
   }
-  run(std::move(requests), exchange,
+  run(std::move(requests), route == Route::kRerank ? "documents" : "text_2", exchange,
       [route, pairs, n, lefts, id = info.model.id,
        call = std::move(call)](const std::vector<EncodeResult>& results) {
         std::vector<double> scores(n);
@@ -287,7 +287,8 @@ void EncoderApi::relevance(Route route, const Request& request, const ExchangePt
       });
 }
 
-void EncoderApi::run(std::vector<EncodeRequest> requests, const ExchangePtr& exchange, Render render) {
+void EncoderApi::run(std::vector<EncodeRequest> requests, const char* field, const ExchangePtr& exchange,
+                     Render render) {
   auto owned = std::make_unique<Job>();
   Job& job = *owned;
   job.id = next_job_++;
@@ -305,6 +306,9 @@ void EncoderApi::run(std::vector<EncodeRequest> requests, const ExchangePtr& exc
           }));
       ++job.running;
     }
+  } catch (const SequenceLengthError& error) {
+    cancel_all(job);
+    throw ApiError(400, std::string(field) + ": " + error.what(), field, "context_length_exceeded");
   } catch (...) {
     cancel_all(job);
     throw;

@@ -37,8 +37,10 @@ class EncoderApi {
   void embeddings(const Request& request, const ExchangePtr& exchange);
   void classify(const Request& request, const ExchangePtr& exchange);
   void relevance(EncoderCall::Route route, const Request& request, const ExchangePtr& exchange);
-  // Submits all; when the last is done, `render` makes the answer's body.
-  void run(std::vector<EncodeRequest> requests, const ExchangePtr& exchange, Render render);
+  // Submits all; when the last is done, `render` makes the answer's body. `field` is to blame for a sequence
+  // that is too long.
+  void run(std::vector<EncodeRequest> requests, const char* field, const ExchangePtr& exchange,
+           Render render);
   void on_result(uint64_t job, size_t index, EncodeResult result);
   void on_cancel(uint64_t job, CancelReason reason);
   void cancel_all(const Job& job);

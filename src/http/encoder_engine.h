@@ -40,6 +40,15 @@ struct EncodeResult {
 // Called once, on the engine's thread; must return quickly and not throw.
 using EncodeSink = std::function<void(EncodeResult result)>;
 
+// submit() throws this for a sequence longer than the model's longest. Both numbers are in the message.
+class SequenceLengthError : public Error {
+ public:
+  SequenceLengthError(int64_t tokens, int64_t most)
+      : Error(ErrorCode::kInvalidArgument, "found " + std::to_string(tokens) + " tokens, expected at most " +
+                                               std::to_string(most) +
+                                               "; \"truncate\": true cuts what is longer") {}
+};
+
 struct EncoderInfo {
   ModelInfo model;
   int64_t dimensions = 0;           // of a vector
@@ -53,7 +62,7 @@ class EncoderEngine {
   using Handle = uint64_t;
   virtual ~EncoderEngine() = default;
   virtual EncoderInfo info() const = 0;
-  // Throws ContextLengthError when the sequence is too long; Error(kInvalidArgument) for ids outside the
+  // Throws SequenceLengthError; Error(kInvalidArgument) for ids outside the
   // vocabulary; Error(kResourceExhausted) when the queue is full (answered 429). After a throw the sink is
   // never called.
   virtual Handle submit(EncodeRequest request, EncodeSink sink) = 0;

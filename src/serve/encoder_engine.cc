@@ -103,7 +103,7 @@ decode::EncoderInput EncoderEngine::read(const http::EncodeRequest& r, decode::E
     if (model_.config.types > 1) input.types = std::move(joined.types);
   }
   if (input.ids.size() > most)
-    throw http::ContextLengthError(static_cast<int64_t>(needed), static_cast<int64_t>(most) + 1);
+    throw http::SequenceLengthError(static_cast<int64_t>(needed), static_cast<int64_t>(most));
   encoder_.check(input, task);
   return input;
 }

@@ -28,7 +28,7 @@ class FakeEncoder : public EncoderEngine {
   Handle submit(EncodeRequest request, EncodeSink sink) override {
     const int64_t n = request.ids.empty() ? static_cast<int64_t>(request.text.size())
                                           : static_cast<int64_t>(request.ids.size());
-    if (n > 32 && !request.truncate) throw ContextLengthError(n, 33);
+    if (n > 32 && !request.truncate) throw SequenceLengthError(n, 32);
     EncodeResult result;
     result.tokens = n;
     result.failed = fail;
@@ -120,7 +120,7 @@ TEST_F(EncoderApiTest, BadRequestsNameTheField) {
   expect("/v1/embeddings", {{"input", "a"}, {"encoding_format", "hex"}}, "encoding_format",
          "float or base64");
   expect("/v1/embeddings", {{"input", "a"}, {"colour", 1}}, "colour", "unknown field");
-  expect("/v1/embeddings", {{"input", Json::array({std::string(33, 'a')})}}, "", "32");
+  expect("/v1/embeddings", {{"input", Json::array({std::string(33, 'a')})}}, "input", "at most 32");
   expect("/v1/rerank", {{"query", "a"}}, "documents", "missing");
   expect("/v1/rerank", {{"query", "a"}, {"documents", {{{"title", "x"}}}}}, "documents", "text");
   expect("/v1/score", {{"text_1", {"a", "b"}}, {"text_2", {"a"}}}, "text_2", "expected as many");

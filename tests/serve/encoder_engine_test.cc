@@ -104,7 +104,7 @@ TEST(EncoderEngine, TheSameQuestionIsAnsweredFromTheCache) {
 TEST(EncoderEngine, LongTextsAreRefusedOrCut) {
   Service service("sentence");
   const std::string text(100, '.');  // one unknown token each
-  EXPECT_THROW(service.ask(text_request(text)), http::ContextLengthError);
+  EXPECT_THROW(service.ask(text_request(text)), http::SequenceLengthError);
   http::EncodeRequest r = text_request(text);
   r.truncate = true;
   EXPECT_EQ(service.ask(std::move(r)).get().tokens, 60);
