@@ -225,8 +225,96 @@ def byte_normalizer(text):
     return t
 
 
+def wordpiece(text):
+    """As BERT: cleaning, lower case, accents off; words and punctuation; ## pieces; a template for pairs."""
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=24))
+    t.normalizer = normalizers.BertNormalizer()
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.train_from_iterator(text, trainers.WordPieceTrainer(vocab_size=900, limit_alphabet=200, show_progress=False,
+                                                          special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    t.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+                                                     special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    t.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    return t
+
+
+def wordpiece_cased(text):
+    """BERT for text with case and accents, an affix of its own, no clean-up."""
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+    t.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=True, lowercase=False)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.train_from_iterator(text, trainers.WordPieceTrainer(vocab_size=700, limit_alphabet=150, show_progress=False,
+                                                          continuing_subword_prefix="@@",
+                                                          special_tokens=["[UNK]", "[CLS]", "[SEP]"]))
+    t.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    t.decoder = decoders.WordPiece(prefix="@@", cleanup=False)
+    return t
+
+
+def unigram_model(text, size, byte_fallback, special_tokens, **trainer):
+    t = Tokenizer(models.Unigram())
+    t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    t.train_from_iterator([s.replace("\n", " ") for s in text], trainers.UnigramTrainer(
+        vocab_size=size, show_progress=False, special_tokens=special_tokens, unk_token="<unk>", **trainer))
+    d = json.loads(t.to_str())
+    if byte_fallback:
+        d["model"]["vocab"] += [["<0x%02X>" % b, -20.0 - b / 8] for b in range(256)]
+        d["model"]["byte_fallback"] = True
+    return Tokenizer.from_str(json.dumps(d))
+
+
+# A character map as SentencePiece compiles it, from a few rules: one to one, one to many, to nothing, and of
+# combined characters.
+CHARSMAP_RULES = [("Ａ", "A"), ("ﬁ", "fi"), ("①", "1"), ("é", "e"), ("e\u0301", "E"), ("\u200b", ""), ("\u0301", ""), ("㌔", "キロ"),
+                  ("\u3000", " "), ("\t", " "), ("\n", " "), ("½", "1/2"), ("İ", "i"), ("ﾊﾟ", "パ"), ("ﾊ", "ハ"), ("\u00ad", ""),
+                  ("👍🏽", "+1"), ("…", "..."), ("ﬀ", "ff"), ("Ω", "ω"), ("²", "2"), ("\r\n", " "), ("\r", " "), ("aO", "x")]
+
+
+def charsmap():
+    import io
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+    model = io.BytesIO()
+    rules = os.path.join(OUT, "rules.tsv")
+    with open(rules, "w") as f:
+        for old, new in CHARSMAP_RULES:
+            f.write(" ".join("%X" % ord(c) for c in old) + "\t" + " ".join("%X" % ord(c) for c in new) + "\n")
+    try:
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b c d e f g"] * 4), model_writer=model, vocab_size=12,
+                                                 normalization_rule_tsv=rules, minloglevel=2, hard_vocab_limit=False)
+    finally:
+        os.remove(rules)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    return proto.normalizer_spec.precompiled_charsmap
+
+
+def unigram(text):
+    """As XLM-RoBERTa: a compiled character map, runs of spaces joined, words behind the mark."""
+    t = unigram_model(text, 700, False, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    t.normalizer = normalizers.Sequence([normalizers.Precompiled(charsmap()), normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")])
+    t.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+                                                     special_tokens=[("<s>", 0), ("</s>", 2)])
+    t.decoder = decoders.Metaspace(prepend_scheme="always")
+    return t
+
+
+def unigram_bytes(text):
+    """Bytes for what no token covers, and no pre-tokenizer: the best cut of the whole text."""
+    t = unigram_model(text, 500, True, ["<unk>", "</s>"], max_piece_length=8)
+    t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    t.pre_tokenizer = None
+    t.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                   decoders.Strip(content=" ", left=1, right=0)])
+    return t
+
+
 KINDS = {f.__name__: f for f in (gpt2, llama3, qwen2, o200k, three_splits, sp_prepend, sp_metaspace, sp_split, flags, prefixes,
-                                 prefix_space, byte_normalizer)}
+                                 prefix_space, byte_normalizer, wordpiece, wordpiece_cased, unigram, unigram_bytes)}
+
+PAIRED = ("wordpiece", "wordpiece_cased", "unigram", "unigram_bytes")
 
 RANGES = [(0x20, 0x7E), (0xA0, 0xFF), (0x100, 0x24F), (0x250, 0x2FF), (0x300, 0x36F), (0x370, 0x3FF), (0x400, 0x52F),
           (0x530, 0x58F), (0x590, 0x5FF), (0x600, 0x6FF), (0x700, 0x74F), (0x900, 0x97F), (0x980, 0x9FF), (0xB80, 0xBFF),
@@ -324,22 +412,32 @@ def hash_ids(ids):
     return hash32(b"".join(i.to_bytes(4, "little") for i in ids))
 
 
-def build():
-    text = corpus()
-    tokenizers = {}
-    for name, make in KINDS.items():
-        tokenizers[name] = make(text)
-    return tokenizers
+def write_pairs(name, t, strings):
+    """Where a post-processor tells two sequences apart: hashes of ids and token types of neighbours as pairs."""
+    with open(os.path.join(OUT, name + ".pairs"), "w") as f:
+        for first, second in zip(strings[:200], strings[1:201]):
+            e = t.encode(first, second)
+            f.write("%08x %08x\n" % (hash_ids(e.ids), hash_ids(e.type_ids)))
 
 
-def write(count):
+def write(count, only):
     os.makedirs(OUT, exist_ok=True)
-    source = Strings(SEED, corpus())
-    strings = ["", " ", "\n"] + [source.next() for _ in range(count - 3)]
-    with open(os.path.join(OUT, "strings.jsonl"), "w") as f:
-        for s in strings:
-            f.write(json.dumps(s, ensure_ascii=False) + "\n")
-    for name, t in build().items():
+    path = os.path.join(OUT, "strings.jsonl")
+    if only:  # beside the strings that are there
+        strings = [json.loads(line) for line in open(path)]
+    else:
+        source = Strings(SEED, corpus())
+        strings = ["", " ", "\n"] + [source.next() for _ in range(count - 3)]
+        with open(path, "w") as f:
+            for s in strings:
+                f.write(json.dumps(s, ensure_ascii=False) + "\n")
+    text = corpus()
+    for name, make in KINDS.items():
+        if only and name not in only:
+            continue
+        t = make(text)
+        if name in PAIRED:
+            write_pairs(name, t, strings)
         d = json.loads(t.to_str())
         with open(os.path.join(OUT, name + ".json"), "w") as f:
             json.dump(d, f, ensure_ascii=False, separators=(",", ":"))
@@ -362,7 +460,7 @@ def compare(count, command, seed, only):
     lines = "".join(json.dumps(s) + "\n" for s in strings)
     bad = 0
     for name in KINDS:
-        if only and name != only:
+        if only and name not in only:
             continue
         path = os.path.join(OUT, name + ".json")
         t = Tokenizer.from_file(path)
@@ -397,11 +495,11 @@ def main():
     parser.add_argument("--full", type=int, help="compare this many strings instead of writing fixtures")
     parser.add_argument("--command", default="build/bin/hoist tokenize {file} --lines-json")
     parser.add_argument("--seed", type=int, default=SEED + 1)
-    parser.add_argument("--kind", help="only this kind")
+    parser.add_argument("--kind", action="append", help="only this kind; may be given several times")
     args = parser.parse_args()
     if args.full:
         sys.exit(1 if compare(args.full, args.command, args.seed, args.kind) else 0)
-    write(args.count)
+    write(args.count, args.kind)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "bench/encoder.h"
 #include "bench/generate.h"
 #include "bench/harness.h"
 #include "bench/kernel_cases.h"
@@ -267,6 +268,35 @@ void add_bench_generate(Command app) {
   });
 }
 
+void add_bench_encoder(Command app) {
+  struct Flags : ModelFlags {
+    bench::EncoderBenchOptions options;
+  };
+  auto f = std::make_shared<Flags>();
+  Command sub =
+      app.command("encoder", "An encoder on requests of many lengths: batches planned, and as they came");
+  bench::EncoderBenchOptions& o = f->options;
+  f->rounds = o.rounds;
+  f->add_to(sub, "encoder.dp (requests per second)");
+  sub.option("--shape", o.shape, "bert-base or tiny");
+  sub.option("--requests", o.requests, "Requests, all waiting at the start");
+  sub.option("--shortest", o.shortest, "Tokens of the shortest request");
+  sub.option("--longest", o.longest, "Tokens of the longest request");
+  sub.option("--seed", o.seed, "Of the lengths");
+  sub.option("--batch-tokens", o.batch_tokens, "Tokens of one batch");
+  sub.option("--batch-seqs", o.batch_seqs, "Requests of one batch");
+  sub.footer(
+      "Example:\n  hoist bench encoder --requests 250 --peer 'encoder.dp:torch:requests_per_second=python3 "
+      "scripts/bench_torch_encoder.py --requests 250'");
+  sub.callback([f] {
+    f->fill(f->options, {"encoder.dp"});
+    run_scaled(f->options, f->scaling, f->json,
+               [](const bench::EncoderBenchOptions& options, const auto& note) {
+                 return bench::measure_encoder(options, note);
+               });
+  });
+}
+
 }  // namespace
 
 void add_bench(Command root) {
@@ -300,6 +330,7 @@ void add_bench(Command root) {
   add_bench_generate(app);
   add_bench_policies(app);
   add_bench_serve(app);
+  add_bench_encoder(app);
 }
 
 }  // namespace hoist::cli

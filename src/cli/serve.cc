@@ -1,4 +1,5 @@
 // hoist serve: an OpenAI-compatible server and a page, on loopback.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -9,12 +10,14 @@
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "cli/serve_encoder.h"
 #include "cli/servers.h"
 #include "http/completions.h"
 #include "http/page.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "hub/store.h"
+#include "io/encoder_config.h"
 #include "serve/access_log.h"
 #include "serve/async_engine.h"
 #include "serve/keys_file.h"
@@ -33,7 +36,7 @@ struct ServeOptions {
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts, api_keys;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, speculate = 0,
-          max_body = 4 << 20;
+          batch_tokens = 4096, max_body = 4 << 20;
   int threads = 0, connections = 256, tenant_requests = 0;
   double drain_seconds = 30, stall_seconds = 60, header_seconds = 10, body_seconds = 30, write_seconds = 30,
          idle_seconds = 75;
@@ -137,6 +140,12 @@ void run(const ServeOptions& o) {
     if (!o.quiet) log.access(access);
   };
   listening.log = [&](std::string_view line) { log.problem(line); };
+  const std::string path = hub::resolve_model(o.model);
+  if (io::is_encoder_folder(path)) {
+    serve_encoder({path, name, o.threads, o.batch_tokens, std::max<int64_t>(o.max_queue, 8192), o.exact},
+                  listening);
+    return;
+  }
   // Bind first: a port in use should not cost the loading of a model.
   http::Server server(listening);
   serve::MeasuredEngine front(name, metrics);
@@ -164,7 +173,7 @@ void run(const ServeOptions& o) {
     std::optional<serve::AsyncEngine> async;
     std::optional<serve::Watchdog> watchdog;
     Listener listener(server, router);
-    model.emplace(decode::open_model(hub::resolve_model(o.model)));
+    model.emplace(decode::open_model(path));
     model->name = name;
     if (!o.draft.empty()) {
       draft.emplace(decode::open_model(hub::resolve_model(o.draft)));
@@ -232,6 +241,9 @@ void add_serve(Command root) {
   app.option("--step-tokens", o->step_tokens,
              "Tokens in one step: larger reads prompts faster, smaller streams smoother")
       .range(int64_t{1}, int64_t{65536});
+  app.option("--batch-tokens", o->batch_tokens,
+             "Encoders: tokens of one batch, at least the longest sequence's")
+      .range(int64_t{16}, int64_t{1} << 20);
   app.option("--context", o->context, "Longest sequence in tokens; 0: the model's own, at most 8192");
   app.option("--cache-tokens", o->cache_tokens,
              "Tokens the KV cache holds; 0: as many as sequences may need, within a quarter of memory");

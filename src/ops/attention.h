@@ -11,6 +11,10 @@
 // (!causal or k_pos <= q_pos) and (window == 0 or q_pos - k_pos < window) and q_seg == k_seg; others do not
 // exist. A sink is one more logit per head, in the denominator only (and in lse). A row that sees no key: o =
 // 0, and lse = -inf (with sinks: the sink). Scores, probabilities and sums are f32 (f64 for f64).
+//
+// A ragged batch of sequences is one flat axis without padding: tokens in the role of queries and, renamed,
+// of keys, each with its sequence's number as segment, in rising order. A sequence's results then have the
+// bits it has alone.
 #pragma once
 
 #include "ir/op.h"

@@ -260,6 +260,46 @@ struct ReplaceStage : Stage {
   }
 };
 
+// A token that continues a word loses its prefix, any other but the first gains a space. Cleanup looks at one
+// token at a time, as the reference does.
+struct WordPieceStage : Stage {
+  const DecoderStep& step;
+  bool first = true;
+  std::string token;
+  explicit WordPieceStage(const DecoderStep& s) : step(s) {}
+  void text(std::string_view chunk) override { token += chunk; }
+  void end_token() override {
+    if (!first) {
+      if (token.starts_with(step.prefix)) {
+        token.erase(0, step.prefix.size());
+      } else {
+        token.insert(0, " ");
+      }
+    }
+    first = false;
+    if (step.cleanup) clean(token);
+    pass_token(token);
+    token.clear();
+  }
+  static void clean(std::string& text) {
+    static constexpr std::string_view kFixes[][2] = {
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    for (const auto& fix : kFixes) {
+      size_t at = text.find(fix[0]);
+      if (at == std::string::npos) continue;
+      std::string out;
+      size_t done = 0;
+      for (; at != std::string::npos; at = text.find(fix[0], done)) {
+        out.append(text, done, at - done);
+        out += fix[1];
+        done = at + fix[0].size();
+      }
+      text = out.append(text, done);
+    }
+  }
+};
+
 // Without a decoder tokens are joined by spaces.
 struct JoinStage : Stage {
   bool first = true, open = false;
@@ -302,6 +342,7 @@ DecoderChain::DecoderChain(const std::vector<DecoderStep>& steps, bool has_decod
       case DecoderStep::Kind::kReplace:
         stages_.push_back(std::make_unique<ReplaceStage>(step, !fused));
         break;
+      case DecoderStep::Kind::kWordPiece: stages_.push_back(std::make_unique<WordPieceStage>(step)); break;
     }
   }
   if (!has_decoder) stages_.push_back(std::make_unique<JoinStage>());

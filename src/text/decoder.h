@@ -21,7 +21,7 @@
 namespace hoist::text {
 
 struct DecoderStep {
-  enum class Kind { kByteLevel, kMetaspace, kBpe, kByteFallback, kFuse, kStrip, kReplace };
+  enum class Kind { kByteLevel, kMetaspace, kBpe, kByteFallback, kFuse, kStrip, kReplace, kWordPiece };
   Kind kind;
   std::string replacement;         // kMetaspace, one character
   bool drop_first = true;          // kMetaspace: prepend_scheme is not "never"
@@ -30,6 +30,8 @@ struct DecoderStep {
   uint64_t start = 0, stop = 0;    // kStrip
   std::optional<Pattern> pattern;  // kReplace
   std::string content;             // kReplace
+  std::string prefix;              // kWordPiece
+  bool cleanup = false;            // kWordPiece: English spacing is put right
 };
 
 class DecoderChain {

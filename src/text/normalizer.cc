@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "text/bert_text.h"
 #include "text/byte_alphabet.h"
 #include "text/utf8.h"
 
@@ -106,6 +107,10 @@ std::string Normalizer::run(std::string_view text, StepBudget& budget, bool& at_
         current = std::move(mapped);
         break;
       }
+      case NormalizerStep::Kind::kBertClean: current = bert_clean(current, at_origin); break;
+      case NormalizerStep::Kind::kBertChinese: current = bert_space_chinese(current); break;
+      case NormalizerStep::Kind::kBertAccents: current = bert_strip_accents(current, at_origin); break;
+      case NormalizerStep::Kind::kCharsmap: current = step.charsmap.apply(current, limit); break;
     }
     if (current.size() > limit) {
       throw Error(ErrorCode::kResourceExhausted,

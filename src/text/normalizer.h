@@ -8,18 +8,32 @@
 #include <string_view>
 #include <vector>
 
+#include "text/charsmap.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
 
 namespace hoist::text {
 
 struct NormalizerStep {
-  enum class Kind { kForm, kLowercase, kStrip, kStripAccents, kReplace, kPrepend, kByteLevel };
+  enum class Kind {
+    kForm,
+    kLowercase,
+    kStrip,
+    kStripAccents,
+    kReplace,
+    kPrepend,
+    kByteLevel,
+    kBertClean,
+    kBertChinese,
+    kBertAccents,
+    kCharsmap
+  };
   Kind kind;
   NormalForm form = NormalForm::kNfc;            // kForm
   bool strip_left = false, strip_right = false;  // kStrip
   std::optional<Pattern> pattern;                // kReplace
   std::string content;                           // kReplace, kPrepend
+  Charsmap charsmap;                             // kCharsmap
 };
 
 class Normalizer {

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/error.h"
+#include "text/byte_alphabet.h"
 #include "text/tokenizer_impl.h"
 #include "text/utf8.h"
 
@@ -57,6 +58,19 @@ class WordCache {
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
+void Tokenizer::Impl::encode_word(std::string_view word, bool byte_level, Work& work,
+                                  std::vector<int32_t>& ids) const {
+  if (const auto* bpe = std::get_if<BpeModel>(&model))
+    return bpe->encode_word(word, byte_level, work.bpe, ids);
+  if (byte_level) {
+    work.mapped.clear();
+    append_byte_alphabet(work.mapped, word);
+    word = work.mapped;
+  }
+  if (const auto* pieces = std::get_if<WordPieceModel>(&model)) return pieces->encode_word(word, ids);
+  std::get<UnigramModel>(model).encode_word(word, work.unigram, ids);
+}
+
 void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_origin, Work& work,
                                         std::vector<int32_t>& ids) const {
   if (text.empty()) return;
@@ -65,9 +79,8 @@ void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_origin, W
   WordCache cache(pieces.text.size());
   for (const Pieces::Piece& piece : pieces.pieces) {
     const size_t length = piece.end - piece.begin;
-    cache.append(pieces.text, piece.begin, length, ids, [&] {
-      model.encode_word(pieces.text.substr(piece.begin, length), pieces.byte_level, work.scratch, ids);
-    });
+    cache.append(pieces.text, piece.begin, length, ids,
+                 [&] { encode_word(pieces.text.substr(piece.begin, length), pieces.byte_level, work, ids); });
   }
 }
 
@@ -103,7 +116,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3 + impl_->prefix.size() + impl_->suffix.size() + 8);
   if (add_special_tokens) ids = impl_->prefix;
-  Impl::Work work{StepBudget::for_text(text.size()), {}};
+  Impl::Work work{StepBudget::for_text(text.size()), {}, {}, {}};
   std::vector<Segment> segments;
   impl_->raw_matcher.split(text, segments);
   for (const Segment& segment : segments) {
@@ -118,13 +131,29 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   return ids;
 }
 
+Tokenizer::Joined Tokenizer::join(std::span<const int32_t> first,
+                                  std::optional<std::span<const int32_t>> second) const {
+  Joined out;
+  for (const Impl::TemplatePiece& piece : second ? impl_->pair : impl_->single) {
+    if (piece.id == Impl::TemplatePiece::kFirst) {
+      out.ids.insert(out.ids.end(), first.begin(), first.end());
+    } else if (piece.id == Impl::TemplatePiece::kSecond) {
+      out.ids.insert(out.ids.end(), second->begin(), second->end());
+    } else {
+      out.ids.push_back(piece.id);
+    }
+    out.types.resize(out.ids.size(), piece.type);
+  }
+  return out;
+}
+
 std::vector<int32_t> Tokenizer::start_of_text() const {
   std::vector<int32_t> ids;
   std::string mark;
   for (const NormalizerStep& step : impl_->normalizer.steps) {
     if (step.kind == NormalizerStep::Kind::kPrepend) mark.insert(0, step.content);
   }
-  Impl::Work work{StepBudget::for_text(mark.size()), {}};
+  Impl::Work work{StepBudget::for_text(mark.size()), {}, {}, {}};
   impl_->encode_normalized(mark, true, work, ids);
   return ids;
 }
@@ -134,8 +163,8 @@ std::optional<std::string_view> Tokenizer::Impl::token_to_decode(int32_t id, boo
     if (skip_special && token->special) return std::nullopt;
     return added_decoded[added_of_id[static_cast<size_t>(id)] - 1];
   }
-  if (!model.vocab.has(id)) return std::nullopt;
-  return model.vocab.token(id);
+  if (!vocab().has(id)) return std::nullopt;
+  return vocab().token(id);
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
@@ -154,13 +183,13 @@ std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
   if (const int32_t index = impl_->added_ids.find(token); index != Vocab::kNone) {
     return impl_->added[static_cast<size_t>(index)].id;
   }
-  if (const int32_t id = impl_->model.vocab.find(token); id != Vocab::kNone) return id;
+  if (const int32_t id = impl_->vocab().find(token); id != Vocab::kNone) return id;
   return std::nullopt;
 }
 
 std::optional<std::string_view> Tokenizer::id_to_token(int32_t id) const {
   if (const AddedToken* token = impl_->added_token(id)) return token->content;
-  if (impl_->model.vocab.has(id)) return impl_->model.vocab.token(id);
+  if (impl_->vocab().has(id)) return impl_->vocab().token(id);
   return std::nullopt;
 }
 

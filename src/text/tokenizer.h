@@ -36,6 +36,14 @@ class Tokenizer {
   // GiB of text.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
 
+  // One sequence, or two, with the special tokens the post-processor puts around them, and each token's type
+  // (0 or 1, where files are sane: which sequence it belongs to). Both sequences are of encode(.., false).
+  struct Joined {
+    std::vector<int32_t> ids, types;
+  };
+  Joined join(std::span<const int32_t> first,
+              std::optional<std::span<const int32_t>> second = std::nullopt) const;
+
   // The mark that a model of the SentencePiece kind expects before any text (its Prepend normalizer's), as
   // ids; none for other tokenizers. `encode("")` does not give it, as the `tokenizers` package does not:
   // whoever asks a model to begin from nothing adds it.

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "text/json_object.h"
 #include "text/tokenizer_impl.h"
+#include "text/tokenizer_load.h"
 #include "text/tokenizer_ranked.h"
 #include "text/utf8.h"
 
@@ -41,11 +42,6 @@ void each_component(JsonElement value, std::string path, std::string_view list_k
   }
   if (++count > kMaxSteps) throw_unsupported(fmt::format("{}: more than {} steps", object.path(), kMaxSteps));
   read(object);
-}
-
-[[noreturn]] void unknown_type(const JsonObject& object, std::string_view supported) {
-  throw_unsupported(fmt::format("{}: found '{}', supported: {}", object.path_of("type"),
-                                object.need_string("type"), supported));
 }
 
 Pattern read_pattern(const JsonObject& parent) {
@@ -121,12 +117,36 @@ NormalizerStep read_normalizer(const JsonObject& object) {
     step.kind = Kind::kReplace;
     step.pattern = read_pattern(object);
     step.content = object.need_string("content");
+  } else if (type == "Precompiled") {
+    object.only({"type", "precompiled_charsmap"});
+    step.kind = Kind::kCharsmap;
+    if (const std::string wrong = step.charsmap.load(object.need_string("precompiled_charsmap"));
+        !wrong.empty())
+      throw_corrupt(object.path_of("precompiled_charsmap") + ": " + wrong);
   } else {
     unknown_type(
         object,
-        "Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, ByteLevel");
+        "Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, ByteLevel, "
+        "BertNormalizer, Precompiled");
   }
   return step;
+}
+
+void read_normalizers(const JsonObject& object, std::vector<NormalizerStep>& steps) {
+  using Kind = NormalizerStep::Kind;
+  if (object.need_string("type") != "BertNormalizer") return steps.push_back(read_normalizer(object));
+  object.only({"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
+  const bool lowercase = object.need_bool("lowercase");
+  const auto add = [&](bool wanted, Kind kind) {
+    if (!wanted) return;
+    NormalizerStep step{};
+    step.kind = kind;
+    steps.push_back(std::move(step));
+  };
+  add(object.need_bool("clean_text"), Kind::kBertClean);
+  add(object.need_bool("handle_chinese_chars"), Kind::kBertChinese);
+  add(object.bool_or("strip_accents", lowercase), Kind::kBertAccents);
+  add(lowercase, Kind::kLowercase);
 }
 
 PreTokenizerStep read_pre_tokenizer(const JsonObject& object) {
@@ -169,9 +189,19 @@ PreTokenizerStep read_pre_tokenizer(const JsonObject& object) {
   } else {
     unknown_type(object,
                  "Sequence, ByteLevel, Metaspace, Whitespace, WhitespaceSplit, Digits, Punctuation, "
-                 "CharDelimiterSplit, Split");
+                 "CharDelimiterSplit, Split, BertPreTokenizer");
   }
   return step;
+}
+
+void read_pre_tokenizers(const JsonObject& object, std::vector<PreTokenizerStep>& steps) {
+  if (object.need_string("type") != "BertPreTokenizer") return steps.push_back(read_pre_tokenizer(object));
+  object.only({"type"});
+  PreTokenizerStep spaces{}, punctuation{};  // words by white space, and each mark by itself
+  spaces.kind = PreTokenizerStep::Kind::kWhitespaceSplit;
+  punctuation.kind = PreTokenizerStep::Kind::kPunctuation;
+  steps.push_back(std::move(spaces));
+  steps.push_back(std::move(punctuation));
 }
 
 DecoderStep read_decoder(const JsonObject& object) {
@@ -209,83 +239,16 @@ DecoderStep read_decoder(const JsonObject& object) {
       throw_unsupported(fmt::format("{}: String of {} bytes, expected at most {}", object.path_of("pattern"),
                                     step.pattern->literal_text().size(), kMaxDecoderLiteral));
     }
+  } else if (type == "WordPiece") {
+    object.only({"type", "prefix", "cleanup"});
+    step.kind = Kind::kWordPiece;
+    step.prefix = object.need_string("prefix");
+    step.cleanup = object.need_bool("cleanup");
   } else {
-    unknown_type(object, "Sequence, ByteLevel, Metaspace, BPEDecoder, ByteFallback, Fuse, Strip, Replace");
+    unknown_type(object,
+                 "Sequence, ByteLevel, Metaspace, BPEDecoder, ByteFallback, Fuse, Strip, Replace, WordPiece");
   }
   return step;
-}
-
-void read_vocab(const JsonObject& model, BpeModel& bpe) {
-  simdjson::dom::object vocab;
-  const JsonElement value = model.need("vocab");
-  if (value.get(vocab)) json_mismatch(model.path_of("vocab"), value, "an object");
-  for (const auto field : vocab) {
-    uint64_t id = 0;
-    if (field.value.get(id)) {
-      throw_corrupt(fmt::format("{}: token '{}': found {}, expected a whole number from 0",
-                                model.path_of("vocab"), field.key, simdjson::minify(field.value)));
-    }
-    if (!bpe.vocab.add(field.key, id)) {
-      throw_corrupt(fmt::format("{}: token '{}' given twice", model.path_of("vocab"), field.key));
-    }
-  }
-  if (const std::string wrong = bpe.vocab.finish(); !wrong.empty()) {
-    throw_corrupt(model.path_of("vocab") + ": " + wrong);
-  }
-}
-
-void read_merges(const JsonObject& model, const std::vector<uint32_t>* ranks, BpeModel& bpe) {
-  const std::string path = model.path_of("merges");
-  size_t i = 0;
-  for (const JsonElement merge : model.need_array("merges")) {
-    const auto fail = [&](const std::string& what) {
-      throw_corrupt(fmt::format("{}[{}]: {}", path, i, what));
-    };
-    std::string_view left, right, line;
-    JsonArray pair;
-    if (!merge.get(line)) {
-      if (line.starts_with("#version")) continue;
-      const size_t space = line.find(' ');
-      if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-        fail(fmt::format("found '{}', expected two tokens and one space between", line));
-      }
-      left = line.substr(0, space);
-      right = line.substr(space + 1);
-    } else if (merge.get(pair) || pair.size() != 2 || pair.at(0).get(left) || pair.at(1).get(right)) {
-      fail("expected two tokens");
-    }
-    const std::string wrong = bpe.add_merge(left, right, ranks ? &(*ranks)[i] : nullptr);
-    if (!wrong.empty()) fail(wrong);
-    ++i;
-  }
-}
-
-void read_model(JsonElement value, const std::string& name, const std::vector<uint32_t>* ranks,
-                BpeModel& bpe) {
-  const JsonObject model(value, name + ": model");
-  if (model.string_or("type", "BPE") != "BPE") unknown_type(model, "BPE");
-  model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
-              "byte_fallback", "ignore_merges", "vocab", "merges"});
-  if (const auto dropout = model.find("dropout")) {
-    double p = 0;
-    if (dropout->get(p)) json_mismatch(model.path_of("dropout"), *dropout, "null or 0");
-    if (p != 0) {
-      throw_unsupported(fmt::format("{}: found {}, expected null or 0: encoding would be random",
-                                    model.path_of("dropout"), p));
-    }
-  }
-  if (model.find("unk_token")) {
-    bpe.has_unk = true;
-    bpe.unk_token = model.need_string("unk_token");
-  }
-  bpe.continuing_subword_prefix = model.string_or("continuing_subword_prefix", "");
-  bpe.end_of_word_suffix = model.string_or("end_of_word_suffix", "");
-  bpe.fuse_unk = model.bool_or("fuse_unk", false);
-  bpe.byte_fallback = model.bool_or("byte_fallback", false);
-  bpe.ignore_merges = model.bool_or("ignore_merges", false);
-  read_vocab(model, bpe);
-  read_merges(model, ranks, bpe);
-  bpe.finish();
 }
 
 }  // namespace
@@ -321,17 +284,16 @@ class TokenizerLoader {
     if (const std::string_view version = file.string_or("version", "1.0"); version != "1.0") {
       throw_unsupported(fmt::format("{}: found '{}', expected 1.0", file.path_of("version"), version));
     }
-    read_model(file.need("model"), name_, ranks_, impl_.model);
+    read_model(file, name_, ranks_, impl_.model);
     size_t count = 0;
     if (const auto value = file.find("normalizer")) {
       each_component(*value, file.path_of("normalizer"), "normalizers", count,
-                     [&](const JsonObject& o) { impl_.normalizer.steps.push_back(read_normalizer(o)); });
+                     [&](const JsonObject& o) { read_normalizers(o, impl_.normalizer.steps); });
     }
     count = 0;
     if (const auto value = file.find("pre_tokenizer")) {
-      each_component(*value, file.path_of("pre_tokenizer"), "pretokenizers", count, [&](const JsonObject& o) {
-        impl_.pre_tokenizer.steps.push_back(read_pre_tokenizer(o));
-      });
+      each_component(*value, file.path_of("pre_tokenizer"), "pretokenizers", count,
+                     [&](const JsonObject& o) { read_pre_tokenizers(o, impl_.pre_tokenizer.steps); });
     }
     count = 0;
     if (const auto value = file.find("decoder")) {
@@ -349,13 +311,15 @@ class TokenizerLoader {
   }
 
  private:
+  using Piece = Tokenizer::Impl::TemplatePiece;
+
   void read_added_tokens(const JsonObject& file) {
-    impl_.added_of_id.assign(static_cast<size_t>(impl_.model.vocab.id_end()), 0);
+    impl_.added_of_id.assign(static_cast<size_t>(impl_.vocab().id_end()), 0);
     const auto value = file.find("added_tokens");
     if (!value) return;
     const std::string path = file.path_of("added_tokens");
     size_t i = 0, bytes = 0;
-    int32_t next_id = static_cast<int32_t>(impl_.model.vocab.count());
+    int32_t next_id = static_cast<int32_t>(impl_.vocab().count());
     for (const JsonElement element : file.need_array("added_tokens")) {
       const JsonObject object(element, fmt::format("{}[{}]", path, i++));
       object.only({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
@@ -377,7 +341,7 @@ class TokenizerLoader {
   }
 
   void add(const JsonObject& object, AddedToken token, int32_t& next_id, size_t& bytes) {
-    const int32_t in_model = impl_.model.vocab.find(token.content);
+    const int32_t in_model = impl_.vocab().find(token.content);
     const auto index = static_cast<int32_t>(impl_.added.size());
     if (!impl_.added_ids.add(token.content, static_cast<uint64_t>(index))) {
       throw_corrupt(fmt::format("{}: found '{}' a second time", object.path_of("content"), token.content));
@@ -390,9 +354,9 @@ class TokenizerLoader {
           "{}: found {} for '{}', expected {} ({})", object.path_of("id"), token.id, token.content, expected,
           in_model != Vocab::kNone ? "its id in model.vocab" : "the next free id after model.vocab"));
     }
-    if (in_model == Vocab::kNone && impl_.model.vocab.has(token.id)) {
+    if (in_model == Vocab::kNone && impl_.vocab().has(token.id)) {
       throw_corrupt(fmt::format("{}: {} is the id of '{}' in model.vocab", object.path_of("id"), token.id,
-                                impl_.model.vocab.token(token.id)));
+                                impl_.vocab().token(token.id)));
     }
     const auto at = static_cast<size_t>(token.id);
     if (at >= impl_.added_of_id.size()) impl_.added_of_id.resize(at + 1, 0);
@@ -419,38 +383,58 @@ class TokenizerLoader {
   int32_t known_id(uint64_t id, const std::string& path) const {
     const auto known = static_cast<int32_t>(std::min<uint64_t>(id, INT32_MAX));
     const bool added = id < impl_.added_of_id.size() && impl_.added_of_id[id] != 0;
-    if (!added && !impl_.model.vocab.has(known))
+    if (!added && !impl_.vocab().has(known))
       throw_corrupt(fmt::format("{}: found {}, expected the id of a token", path, id));
     return known;
   }
 
-  void read_template(const JsonObject& object) {
-    object.only({"type", "single", "pair", "special_tokens"});
+  // One list of a TemplateProcessing: special tokens and sequences in order.
+  void read_pieces(const JsonObject& object, std::string_view key, std::vector<Piece>& out) {
     const JsonObject specials(object.need("special_tokens"), object.path_of("special_tokens"));
-    size_t i = 0;
-    bool seen_text = false;
-    for (const JsonElement element : object.need_array("single")) {
-      const JsonObject piece(element, fmt::format("{}[{}]", object.path_of("single"), i++));
+    out.clear();
+    size_t i = 0, seen[2] = {0, 0};
+    for (const JsonElement element : object.need_array(key)) {
+      const JsonObject piece(element, fmt::format("{}[{}]", object.path_of(key), i++));
       piece.only({"Sequence", "SpecialToken"});
       if (const auto sequence = piece.find("Sequence")) {
         const JsonObject inner(*sequence, piece.path_of("Sequence"));
-        if (inner.need_string("id") != "A" || seen_text) {
-          throw_unsupported(inner.path() + ": expected the sequence A once");
+        const std::string_view id = inner.need_string("id");
+        if (id != "A" && id != "B") {
+          throw_corrupt(fmt::format("{}: found '{}', expected A or B", inner.path_of("id"), id));
         }
-        seen_text = true;
+        ++seen[id == "B"];
+        out.push_back({id == "A" ? Piece::kFirst : Piece::kSecond, read_type(inner)});
         continue;
       }
       const JsonObject inner(piece.need("SpecialToken"), piece.path_of("SpecialToken"));
       const JsonObject special(specials.need(inner.need_string("id")),
                                specials.path_of(inner.need_string("id")));
-      std::vector<int32_t>& side = seen_text ? impl_.suffix : impl_.prefix;
       for (const JsonElement id : special.need_array("ids")) {
         uint64_t number = 0;
         if (id.get(number)) json_mismatch(special.path_of("ids"), id, "a whole number from 0");
-        side.push_back(known_id(number, special.path_of("ids")));
+        out.push_back({known_id(number, special.path_of("ids")), read_type(inner)});
       }
     }
-    if (!seen_text) throw_unsupported(object.path_of("single") + ": expected the sequence A once");
+    const bool two = key == "pair";
+    if (seen[0] != 1 || seen[1] != two) {
+      throw_unsupported(
+          fmt::format("{}: expected the sequence{} once", object.path_of(key), two ? "s A and B" : " A"));
+    }
+  }
+
+  static int32_t read_type(const JsonObject& object) {
+    return object.find("type_id") ? static_cast<int32_t>(object.need_uint("type_id", INT32_MAX)) : 0;
+  }
+
+  void read_template(const JsonObject& object) {
+    object.only({"type", "single", "pair", "special_tokens"});
+    read_pieces(object, "single", impl_.single);
+    if (object.find("pair")) {
+      read_pieces(object, "pair", impl_.pair);
+    }
+    size_t at = 0;
+    while (impl_.single[at].id != Piece::kFirst) impl_.prefix.push_back(impl_.single[at++].id);
+    while (++at < impl_.single.size()) impl_.suffix.push_back(impl_.single[at].id);
   }
 
   int32_t read_pair_id(const JsonObject& object, std::string_view key) const {
@@ -473,8 +457,16 @@ class TokenizerLoader {
       read_template(object);
     } else if (type == "RobertaProcessing" || type == "BertProcessing") {
       object.only({"type", "sep", "cls", "trim_offsets", "add_prefix_space"});
-      impl_.prefix.push_back(read_pair_id(object, "cls"));
-      impl_.suffix.push_back(read_pair_id(object, "sep"));
+      const int32_t cls = read_pair_id(object, "cls"), sep = read_pair_id(object, "sep");
+      impl_.prefix.push_back(cls);
+      impl_.suffix.push_back(sep);
+      impl_.single = {{cls, 0}, {Piece::kFirst, 0}, {sep, 0}};
+      impl_.pair = {{cls, 0}, {Piece::kFirst, 0}, {sep, 0}};
+      if (type == "BertProcessing") {
+        impl_.pair.insert(impl_.pair.end(), {{Piece::kSecond, 1}, {sep, 1}});
+      } else {
+        impl_.pair.insert(impl_.pair.end(), {{sep, 0}, {Piece::kSecond, 0}, {sep, 0}});
+      }
     } else {
       unknown_type(object, "Sequence, ByteLevel, TemplateProcessing, RobertaProcessing, BertProcessing");
     }

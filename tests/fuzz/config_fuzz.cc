@@ -1,4 +1,5 @@
-// Any text as JSON, as config.json and as generation_config.json. What we accept as JSON, simdjson's DOM
+// Any text as JSON, as config.json (of a language model, of an encoder), as generation_config.json and as the
+// pooling of a sentence encoder. What we accept as JSON, simdjson's DOM
 // accepts too, and what it accepts we refuse only for the reasons we add; an accepted config is written and
 // read back the same.
 // Links: io
@@ -6,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "io/encoder_config.h"
 #include "io/json.h"
 #include "io/model_config.h"
 
@@ -60,6 +62,20 @@ void check_generation(std::string_view text) {
               "does not read back");
 }
 
+void check_encoder(std::string_view text) {
+  try {
+    const EncoderConfig config = parse_encoder_config(text, "fuzz");
+    HOIST_CHECK(config.hidden > 0 && config.hidden % config.heads == 0 && config.max_tokens() > 0 &&
+                    config.classifies != config.labels.empty(),
+                "an impossible encoder");
+  } catch (const Error&) {
+  }
+  try {
+    parse_pooling(text, "fuzz");
+  } catch (const Error&) {
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -67,5 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check_json(text);
   check_config(text);
   check_generation(text);
+  check_encoder(text);
   return 0;
 }

@@ -1,12 +1,13 @@
-// Any bytes as the body of POST /v1/completions, and as an HTTP request on the wire. What is accepted is in
-// range and the refusals are ApiErrors; how the wire is cut into packets changes nothing.
-// Links: http io
+// Any bytes as the body of POST /v1/completions or of an encoder's routes, and as an HTTP request on the
+// wire. What is accepted is in range and the refusals are ApiErrors; how the wire is cut into packets changes
+// nothing. Links: http io
 #include <algorithm>
 
 #include "base/check.h"
 #include "http/api_error.h"
 #include "http/body_reader.h"
 #include "http/completion_request.h"
+#include "http/encoder_request.h"
 #include "http/request_head.h"
 
 using namespace hoist;
@@ -31,6 +32,24 @@ void check_body(std::string_view text) {
     HOIST_CHECK(r.stop.size() <= CompletionsCall::kMaxStops, "stops");
     for (const std::string& stop : r.stop) HOIST_CHECK(!stop.empty(), "an empty stop string never ends");
     for (const int64_t id : r.prompt_ids) HOIST_CHECK(id >= 0, "ids");
+  }
+}
+
+void check_encoder_body(std::string_view text) {
+  for (const auto route : {EncoderCall::Route::kEmbeddings, EncoderCall::Route::kRerank,
+                           EncoderCall::Route::kScore, EncoderCall::Route::kClassify}) {
+    try {
+      const EncoderCall call = parse_encoder_call(route, text, 1 << 20);
+      HOIST_CHECK(call.inputs.size() + call.right.size() >= 1, "something to compute");
+      HOIST_CHECK(
+          call.inputs.size() <= EncoderCall::kMaxInputs && call.right.size() <= EncoderCall::kMaxInputs,
+          "inputs");
+      HOIST_CHECK(call.right.empty() || call.left.size() == 1 || call.left.size() == call.right.size(),
+                  "pairs");
+      HOIST_CHECK(call.top_n >= 1 && (!call.dimensions || *call.dimensions >= 1), "range");
+    } catch (const ApiError& error) {
+      HOIST_CHECK(error.status == 400 && !error.message.empty(), "a refusal says why");
+    }
   }
 }
 
@@ -71,6 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 2 == 0) {
     check_body(text);
+    check_encoder_body(text);
   } else {
     check_wire(text);
   }

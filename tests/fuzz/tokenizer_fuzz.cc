@@ -27,6 +27,10 @@ void exercise(const Tokenizer& tokenizer, std::string_view text, bool exact) {
   for (const int32_t id : ids) {
     if (id < 0 || id >= tokenizer.vocab_size()) std::abort();
   }
+  const std::vector<int32_t> plain = tokenizer.encode(text, false);
+  const Tokenizer::Joined alone = tokenizer.join(plain), pair = tokenizer.join(plain, plain);
+  if (alone.ids != ids || alone.types.size() != ids.size()) std::abort();
+  if (pair.types.size() != pair.ids.size() || pair.ids.size() < 2 * plain.size()) std::abort();
   for (const bool skip : {false, true}) {
     const std::string batch = tokenizer.decode(ids, skip);
     StreamDecoder stream(tokenizer, skip);

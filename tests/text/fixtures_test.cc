@@ -57,6 +57,34 @@ TEST_P(Fixtures, IdsAndTextAgreeWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(Kinds, Fixtures, testing::ValuesIn(fixture_kinds()),
                          [](const auto& info) { return info.param; });
 
+class Pairs : public testing::TestWithParam<std::string> {};
+
+TEST_P(Pairs, IdsAndTypesOfTwoSequencesAgreeWithTheReference) {
+  const auto tokenizer = Tokenizer::load(fixture_path(GetParam() + ".json"));
+  std::istringstream strings(read_file(fixture_path("strings.jsonl")));
+  std::istringstream expected(read_file(fixture_path(GetParam() + ".pairs")));
+  std::string line, row;
+  std::vector<int32_t> before;
+  int count = -1;
+  while (std::getline(strings, line)) {
+    std::vector<int32_t> ids = tokenizer->encode(Json::parse(line).get<std::string>(), false);
+    const Tokenizer::Joined alone = tokenizer->join(ids);
+    EXPECT_EQ(alone.ids, tokenizer->encode(Json::parse(line).get<std::string>(), true));
+    EXPECT_EQ(alone.types.size(), alone.ids.size());
+    if (++count > 0) {
+      if (!std::getline(expected, row)) break;
+      const Tokenizer::Joined pair = tokenizer->join(before, ids);
+      EXPECT_EQ(fmt::format("{:08x} {:08x}", hash_ids(pair.ids), hash_ids(pair.types)), row) << line;
+    }
+    before = std::move(ids);
+  }
+  EXPECT_EQ(count, 201);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Pairs,
+                         testing::Values("wordpiece", "wordpiece_cased", "unigram", "unigram_bytes"),
+                         [](const auto& info) { return info.param; });
+
 TEST(Stories, PromptIdsAndTextAreTheGoldenOnes) {
   const std::string folder = HOIST_SOURCE_DIR "/../shared/models/stories260K";
   const std::string golden = read_file(folder + "/golden.json");

@@ -33,8 +33,49 @@ struct Defect {
 };
 
 const Defect kDefects[] = {
-    {"model type", [](Json& j) { j["model"]["type"] = "Unigram"; }, ErrorCode::kUnsupported,
-     "t.json: model.type: found 'Unigram', supported: BPE"},
+    {"model type", [](Json& j) { j["model"]["type"] = "WordLevel"; }, ErrorCode::kUnsupported,
+     "t.json: model.type: found 'WordLevel', supported: BPE"},
+    {"wordpiece of long words",
+     [](Json& j) {
+       j["model"] = {{"type", "WordPiece"},
+                     {"unk_token", "a"},
+                     {"continuing_subword_prefix", "##"},
+                     {"max_input_chars_per_word", 1000000},
+                     {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}};
+     },
+     ErrorCode::kCorrupt, "t.json: model.max_input_chars_per_word: "},
+    {"unigram without a score",
+     [](Json& j) {
+       j["model"] = {{"type", "Unigram"},
+                     {"unk_id", 0},
+                     {"vocab", Json::array({Json::array({"a", 0}), Json::array({"b"})})}};
+     },
+     ErrorCode::kCorrupt, "t.json: model.vocab[1]: expected a token and its score"},
+    {"unigram twice the same",
+     [](Json& j) {
+       j["model"] = {{"type", "Unigram"},
+                     {"unk_id", 0},
+                     {"vocab", Json::array({Json::array({"a", 0}), Json::array({"a", -1})})}};
+     },
+     ErrorCode::kCorrupt, "t.json: model.vocab[1]: 'a' given twice"},
+    {"unigram's unknown token",
+     [](Json& j) {
+       j["model"] = {
+           {"type", "Unigram"},
+           {"unk_id", 3},
+           {"vocab", Json::array({Json::array({"a", 0}), Json::array({"b", -1}), Json::array({"ab", -2})})}};
+     },
+     ErrorCode::kCorrupt, "t.json: model.unk_id: "},
+    {"character map that is not base64",
+     [](Json& j) {
+       j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "a!=="}};
+     },
+     ErrorCode::kCorrupt, "t.json: normalizer.precompiled_charsmap: found text that is not base64"},
+    {"character map cut short",
+     [](Json& j) {
+       j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "////fwAA"}};
+     },
+     ErrorCode::kCorrupt, "t.json: normalizer.precompiled_charsmap: found a trie of"},
     {"no model", [](Json& j) { j.erase("model"); }, ErrorCode::kCorrupt, "t.json: model: missing"},
     {"no vocab", [](Json& j) { j["model"].erase("vocab"); }, ErrorCode::kCorrupt,
      "t.json: model.vocab: missing"},
@@ -75,9 +116,9 @@ const Defect kDefects[] = {
      "t.json: model.fuse_unk: found a string, expected true or false"},
     {"normalizer",
      [](Json& j) {
-       j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", ""}};
+       j["normalizer"] = {{"type", "Nmt"}};
      },
-     ErrorCode::kUnsupported, "t.json: normalizer.type: found 'Precompiled', supported: Sequence, NFC"},
+     ErrorCode::kUnsupported, "t.json: normalizer.type: found 'Nmt', supported: Sequence, NFC"},
     {"nested normalizer",
      [](Json& j) {
        j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Nmt"}}}}};
@@ -92,9 +133,9 @@ const Defect kDefects[] = {
      ErrorCode::kUnsupported, "t.json: normalizer.x: unknown key"},
     {"pre-tokenizer",
      [](Json& j) {
-       j["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+       j["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
      },
-     ErrorCode::kUnsupported, "t.json: pre_tokenizer.type: found 'BertPreTokenizer'"},
+     ErrorCode::kUnsupported, "t.json: pre_tokenizer.type: found 'UnicodeScripts'"},
     {"behavior",
      [](Json& j) {
        j["pre_tokenizer"] = {
@@ -127,9 +168,9 @@ const Defect kDefects[] = {
      ErrorCode::kCorrupt, "t.json: pre_tokenizer.prepend_scheme: found 'last'"},
     {"decoder",
      [](Json& j) {
-       j["decoder"] = {{"type", "WordPiece"}};
+       j["decoder"] = {{"type", "CTC"}};
      },
-     ErrorCode::kUnsupported, "t.json: decoder.type: found 'WordPiece'"},
+     ErrorCode::kUnsupported, "t.json: decoder.type: found 'CTC'"},
     {"post-processor",
      [](Json& j) {
        j["post_processor"] = {{"type", "Other"}};

@@ -14,8 +14,9 @@ namespace hoist::text {
 
 inline const std::vector<std::string>& fixture_kinds() {
   static const std::vector<std::string> kinds = {
-      "gpt2",         "llama3",   "qwen2", "o200k",    "three_splits", "sp_prepend",
-      "sp_metaspace", "sp_split", "flags", "prefixes", "prefix_space", "byte_normalizer"};
+      "gpt2",         "llama3",          "qwen2",   "o200k",        "three_splits", "sp_prepend",
+      "sp_metaspace", "sp_split",        "flags",   "prefixes",     "prefix_space", "byte_normalizer",
+      "wordpiece",    "wordpiece_cased", "unigram", "unigram_bytes"};
   return kinds;
 }
 

@@ -23,9 +23,14 @@ bool supports(const ir::OpView& v) {
          attention_plan(v, plan);
 }
 
+// The list of a ragged batch's tiles, at the start of the workspace.
+int64_t tile_bytes(int64_t queries) { return align64(queries * static_cast<int64_t>(sizeof(RaggedTile))); }
+
 void prepare(const ir::OpView& v, Prepared& prepared) {
   AttentionPlan plan;
   attention_plan(v, plan);
+  plan.ragged = may_be_ragged(v);
+  if (plan.ragged) plan.tile_bytes = tile_bytes(v.operands[0].dims[0].size);
   prepared.store(plan);
 }
 
@@ -34,7 +39,8 @@ int64_t worker_bytes(int64_t d, int64_t dv) {
   return align64(attention_scratch_bytes(d, dv)) + align64(kTileRows * d * 4);
 }
 int64_t workspace(const ir::OpView& v, int threads) {
-  return threads * worker_bytes(v.operands[1].dims.back().size, v.operands[2].dims.back().size);
+  return (may_be_ragged(v) ? tile_bytes(v.operands[0].dims[0].size) : 0) +
+         threads * worker_bytes(v.operands[1].dims.back().size, v.operands[2].dims.back().size);
 }
 
 }  // namespace
@@ -67,12 +73,11 @@ const float* float_row(const TensorView& x, int64_t at, int64_t n, float* buffer
 
 // Queries [begin, end) of one leading index and KV head.
 template <class A, class KT>
-void attend(const KernelArgs& args, const AttentionCall& c, int64_t l, int64_t head, int64_t begin,
-            int64_t end, const AttentionScratch& s) {
-  const Visibility see(c, l);
+void attend(const KernelArgs& args, const AttentionCall& c, const Visibility& see, int64_t l, int64_t head,
+            int64_t begin, int64_t end, const AttentionScratch& s) {
   const AttentionSizes z(c.d, c.dv, c.a.scale, c.a.softcap);
   const float* q[kTileRows];
-  int64_t lo[kTileRows], hi[kTileRows], first = c.keys, last = 0;
+  int64_t lo[kTileRows], hi[kTileRows], first = see.keys, last = see.first;
   int rows = 0;
   int32_t top_pos = INT32_MIN, low_seg = INT32_MAX, top_seg = INT32_MIN;
   for (int64_t query = begin; query < end; ++query) {
@@ -97,7 +102,7 @@ void attend(const KernelArgs& args, const AttentionCall& c, int64_t l, int64_t h
   begin_state(s.part, rows, z.columns);
   const KT* zeros = reinterpret_cast<const KT*>(s.zeros);
   BlockMask block{see, {}, {}};
-  for (int64_t b = first / kKeyBlock * kKeyBlock; b < last; b += kKeyBlock) {
+  for (int64_t b = first - (first - see.first) % kKeyBlock; b < last; b += kKeyBlock) {
     if (see.masked() && !block.load_block(b, top_pos, low_seg, top_seg)) continue;
     const KT *keys[kKeyBlock], *values[kKeyBlock];
     for (int64_t i = 0; i < kKeyBlock; ++i) {
@@ -136,14 +141,30 @@ void attend_all(const KernelArgs& args, const AttentionCall& c) {
   const int64_t bytes = worker_bytes(c.d, c.dv);
   const int64_t most = std::max<int64_t>(1, kTileRows / std::max<int64_t>(1, c.group)),
                 tiles = (c.queries + most - 1) / most;
-  args.pool.parallel_for(c.leads * c.heads * tiles, 1, [&](int64_t begin, int64_t end, int worker) {
-    AttentionScratch s(args.workspace + worker * bytes, c.d, c.dv);
-    std::memset(s.zeros, 0, static_cast<size_t>(std::max(c.d, c.dv)) * sizeof(float));
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t from = i % tiles * most;
-      attend<A, KT>(args, c, i / tiles / c.heads, i / tiles % c.heads, from, std::min(c.queries, from + most),
-                    s);
+  std::byte* scratch = args.workspace;
+  const auto work = [&](int64_t count, auto one) {
+    args.pool.parallel_for(count, 1, [&](int64_t begin, int64_t end, int worker) {
+      AttentionScratch s(scratch + worker * bytes, c.d, c.dv);
+      std::memset(s.zeros, 0, static_cast<size_t>(std::max(c.d, c.dv)) * sizeof(float));
+      for (int64_t i = begin; i < end; ++i) one(i, s);
+    });
+  };
+  if (c.plan.ragged) {
+    auto* list = reinterpret_cast<RaggedTile*>(scratch);
+    scratch += c.plan.tile_bytes;
+    const int64_t count = ragged_tiles(c, most, list);
+    if (count >= 0) {
+      work(count * c.heads, [&](int64_t i, const AttentionScratch& s) {
+        const RaggedTile& t = list[i / c.heads];
+        attend<A, KT>(args, c, Visibility(c, t.k_begin, t.k_end), 0, i % c.heads, t.q_begin, t.q_end, s);
+      });
+      return;
     }
+  }
+  work(c.leads * c.heads * tiles, [&](int64_t i, const AttentionScratch& s) {
+    const int64_t from = i % tiles * most, l = i / tiles / c.heads;
+    attend<A, KT>(args, c, Visibility(c, l), l, i / tiles % c.heads, from, std::min(c.queries, from + most),
+                  s);
   });
 }
 

@@ -14,6 +14,8 @@ namespace hoist::kernels::cpu {
 struct AttentionPlan {
   int lead = 0;
   uint32_t axes[4] = {};
+  bool ragged = false;     // the forward kernel: the segments may come in order (RaggedTile)
+  int64_t tile_bytes = 0;  // of the list of tiles
 };
 
 // Whether every id operand has its own axis (Q or K), which the kernels rely on, and no attribute is beyond
@@ -84,7 +86,7 @@ struct AttentionCall {
 // else, and with segments, a mask per block decides.
 struct Visibility {
   const int32_t *q_pos, *k_pos, *q_seg, *k_seg;
-  int64_t keys, window;
+  int64_t first, keys, window;  // keys [first, keys)
   bool causal, ramp;
 
   Visibility(const AttentionCall& c, int64_t l)
@@ -92,25 +94,39 @@ struct Visibility {
         k_pos(c.ids_of(1, l)),
         q_seg(c.ids_of(2, l)),
         k_seg(c.ids_of(3, l)),
+        first(0),
         keys(c.keys),
         window(c.a.window),
         causal(c.a.causal),
         ramp(true) {
-    for (int64_t i = 1; i < keys && ramp; ++i) ramp = int64_t{k_pos[i]} - k_pos[0] == i;
+    find_ramp();
+  }
+  // The keys [begin, end) are one whole segment, which only its own queries ask about.
+  Visibility(const AttentionCall& c, int64_t begin, int64_t end)
+      : q_pos(c.ids[0]),
+        k_pos(c.ids[1]),
+        q_seg(nullptr),
+        k_seg(nullptr),
+        first(begin),
+        keys(end),
+        window(c.a.window),
+        causal(c.a.causal),
+        ramp(true) {
+    if (causal || window) find_ramp();
   }
   bool masked() const { return q_seg || (!ramp && (causal || window)); }
   void range(int64_t query, int64_t* lo, int64_t* hi) const {
-    *lo = 0;
+    *lo = first;
     *hi = keys;
-    if (!ramp || keys == 0) return;
-    const int64_t at = int64_t{q_pos[query]} - k_pos[0];
-    if (causal) *hi = std::clamp<int64_t>(at + 1, 0, keys);
-    if (window) *lo = std::clamp<int64_t>(at - window + 1, 0, keys);
+    if (!ramp || first == keys || !(causal || window)) return;
+    const int64_t at = first + int64_t{q_pos[query]} - k_pos[first];
+    if (causal) *hi = std::clamp<int64_t>(at + 1, first, keys);
+    if (window) *lo = std::clamp<int64_t>(at - window + 1, first, keys);
   }
-  // 0 or -inf for keys [first, first + 64).
-  void mask(int64_t query, int64_t first, float* out) const {
+  // 0 or -inf for keys [block, block + 64).
+  void mask(int64_t query, int64_t block, float* out) const {
     for (int64_t i = 0; i < 64; ++i) {
-      const int64_t key = first + i;
+      const int64_t key = block + i;
       bool see = key < keys;
       if (see && causal) see = k_pos[key] <= q_pos[query];
       if (see && window) see = int64_t{q_pos[query]} - k_pos[key] < window;
@@ -118,6 +134,41 @@ struct Visibility {
       out[i] = see ? 0.0f : -__builtin_inff();
     }
   }
+
+ private:
+  void find_ramp() {
+    for (int64_t i = first + 1; i < keys && ramp; ++i) ramp = int64_t{k_pos[i]} - k_pos[first] == i - first;
+  }
 };
+
+// A ragged batch: segments lie one behind the other, in queries and keys alike, on one flat axis each. Then a
+// tile of queries of one segment meets that segment's keys and no others, in blocks that begin where it
+// begins: its bits are those of the segment alone, and no time goes into pairs of different segments.
+struct RaggedTile {
+  int32_t q_begin, q_end, k_begin, k_end;
+};
+
+// Whether a call may be ragged; a list of its tiles then has at most one for each query.
+inline bool may_be_ragged(const ir::OpView& v) {
+  return v.attrs_as<ops::AttentionAttrs>().has_segments && v.operands[0].rank() == 4;
+}
+
+// The tiles of at most `most` queries, into `out`; -1 when the segments are not in order.
+inline int64_t ragged_tiles(const AttentionCall& c, int64_t most, RaggedTile* out) {
+  const int32_t *q = c.ids[2], *k = c.ids[3];
+  if (!std::is_sorted(q, q + c.queries) || !std::is_sorted(k, k + c.keys)) return -1;
+  int64_t count = 0, key = 0;
+  for (int64_t begin = 0, end; begin < c.queries; begin = end) {
+    const int32_t segment = q[begin];
+    for (end = begin + 1; end < c.queries && q[end] == segment;) ++end;
+    while (key < c.keys && k[key] < segment) ++key;
+    const int64_t first = key;
+    while (key < c.keys && k[key] == segment) ++key;
+    for (int64_t from = begin; from < end; from += most)
+      out[count++] = {static_cast<int32_t>(from), static_cast<int32_t>(std::min(end, from + most)),
+                      static_cast<int32_t>(first), static_cast<int32_t>(key)};
+  }
+  return count;
+}
 
 }  // namespace hoist::kernels::cpu
