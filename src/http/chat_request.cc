@@ -164,12 +164,14 @@ bool ConversationReader::read(std::string_view key, const Json& value) {
       value.refuse("\"auto\", \"deepseek\" or \"none\"");
     chat_.parse_reasoning = format != "none";
   } else if (key == "reasoning_effort") {
-    effort_ = value.as_string(40);
+    value.as_string(40);
+    variables_.emplace_back(key, value.dump());
   } else if (key == "chat_template_kwargs") {
-    for (const auto& [name, variable] : value.members())
+    for (const auto& [name, variable] : value.members()) {
       for (const std::string_view own : {"messages", "tools", "add_generation_prompt"})
         if (name == own) variable.fail(ErrorCode::kInvalidArgument, "has a field of its own");
-    variables_ = value.dump();
+      variables_.emplace_back(name, variable.dump());
+    }
   } else {
     return false;
   }
@@ -190,9 +192,9 @@ ChatPrompt ConversationReader::finish() {
                      [&](const Tool& t) { return t.name == choice_name_; }))
       refuse_field("tool_choice", "found no tool of that name");
   }
-  JsonValue variables = variables_.empty() ? JsonValue::object() : JsonValue::from_text(variables_);
-  if (!effort_.empty()) variables["reasoning_effort"] = effort_;
-  if (!variables_.empty() || !effort_.empty()) chat_.variables = variables.dump();
+  JsonValue variables = JsonValue::object();
+  for (const auto& [name, text] : variables_) variables[name] = JsonValue::from_text(text);
+  if (!variables_.empty()) chat_.variables = variables.dump();
   return std::move(chat_);
 }
 

@@ -28,7 +28,8 @@ class ConversationReader {
  private:
   ChatPrompt chat_;
   bool has_messages_ = false, chose_ = false, assistant_last_ = false;
-  std::string choice_name_, variables_, effort_;
+  std::string choice_name_;
+  std::vector<std::pair<std::string, std::string>> variables_;  // each a JSON text
 };
 
 }  // namespace hoist::http

@@ -217,7 +217,7 @@ TEST(Chat, StreamedDeltas) {
   running.start();
   Json body = {{"messages", hello()}, {"stream", true}, {"logprobs", true}};
   auto events = sse_events(ask(running.port(), "POST", kChat, body.dump()).body);
-  ASSERT_EQ(events.size(), 11u);
+  ASSERT_EQ(events.size(), 10u);
   EXPECT_EQ(events.back(), "[DONE]");
   std::vector<Json> deltas;
   for (size_t i = 0; i + 1 < events.size(); ++i) {
@@ -318,10 +318,11 @@ TEST(Tokens, ThereAndBack) {
             Json::parse(R"({"id":195,"piece":[195]})"));
   EXPECT_EQ(post(port, "/tokenize", {{"prompt", "a"}, {"model", "fake-model"}, {"return_token_strs", true}}),
             Json::parse(R"({"count":2,"max_model_len":512,"tokens":[256,97],"token_strs":["<s>","a"]})"));
-  EXPECT_EQ(post(port, "/tokenize", {{"messages", hello()}})["count"], hello().dump().size());
+  EXPECT_EQ(post(port, "/tokenize", {{"messages", hello()}})["count"], 41);
   EXPECT_EQ(post(port, "/detokenize", {{"tokens", {104, 105}}}),
             Json::parse(R"({"content":"hi","prompt":"hi"})"));
-  EXPECT_EQ(post(port, "/apply-template", {{"messages", hello()}})["prompt"], hello().dump());
+  EXPECT_EQ(Json::parse(post(port, "/apply-template", {{"messages", hello()}})["prompt"].get<std::string>()),
+            hello());
   const auto param = [&](const char* path, const char* body) {
     return post(port, path, Json::parse(body), 400)["error"]["param"];
   };
@@ -348,8 +349,8 @@ TEST(OpenApi, ListsEveryRoute) {
     if (path.ends_with("/*")) path.replace(path.size() - 1, 1, "{name}");
     ASSERT_TRUE(document["paths"].contains(path)) << path;
     const std::string lower = method == "GET" ? "get" : method == "POST" ? "post" : "delete";
-    ASSERT_TRUE(document["paths"][path].contains(lower)) << method << " " << path;
-    const Json operation = document["paths"][path][lower];
+    ASSERT_TRUE(document["paths"][path.c_str()].contains(lower)) << method << " " << path;
+    const Json operation = document["paths"][path.c_str()][lower.c_str()];
     EXPECT_TRUE(ids.insert(operation["operationId"].get<std::string>()).second);
     EXPECT_TRUE(operation["responses"].contains("200"));
   }

@@ -70,7 +70,7 @@ TEST(Completions, EveryFieldReachesTheEngine) {
        Json::parse(R"({"prompt":"p","max_tokens":7,"temperature":0.5,"top_k":40,"top_p":0.9,"min_p":0.1,
                        "repeat_penalty":1.25,"seed":9223372036854775807,"stop":["\n\n","END"],"user":"u",
                        "metadata":{"a":1},"n":1,"best_of":1,"presence_penalty":0.5,"frequency_penalty":-2,
-                       "logit_bias":{"7":-100,"0":2.5},"logprobs":0,"suffix":null,"stream":false,"echo":null,
+                       "logit_bias":{"0":2.5,"7":-100},"logprobs":0,"suffix":null,"stream":false,"echo":null,
                        "min_tokens":3,"stop_token_ids":[5,6],"ignore_eos":true,
                        "regex":"[a-z]+"})"));
   CompletionRequest seen = running.engine.last_request();
@@ -85,7 +85,7 @@ TEST(Completions, EveryFieldReachesTheEngine) {
   EXPECT_EQ(seen.stop, (std::vector<std::string>{"\n\n", "END"}));
   EXPECT_EQ(seen.presence_penalty, 0.5);
   EXPECT_EQ(seen.frequency_penalty, -2);
-  EXPECT_EQ(seen.logit_bias, (std::vector<std::pair<int64_t, double>>{{7, -100}, {0, 2.5}}));
+  EXPECT_EQ(seen.logit_bias, (std::vector<std::pair<int64_t, double>>{{0, 2.5}, {7, -100}}));
   EXPECT_EQ(seen.logprobs, 0);
   EXPECT_EQ(seen.min_tokens, 3);
   EXPECT_EQ(seen.stop_token_ids, (std::vector<int64_t>{5, 6}));
@@ -209,10 +209,10 @@ TEST(Completions, RefusalsNameTheField) {
   EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"echo", true}}, 400)["error"]["param"], "echo");
   const Json both = {{"prompt", "a"}, {"repeat_penalty", 1}, {"repetition_penalty", 1}};
   EXPECT_EQ(post(running.port(), both, 400)["error"]["param"], "repetition_penalty");
-  const Json limits = {{"prompt", "a"}, {"max_tokens", 1}, {"max_completion_tokens", 1}};
-  EXPECT_EQ(post(running.port(), limits, 400)["error"]["param"], "max_completion_tokens");
-  const Json formats = {{"prompt", "a"}, {"regex", "a"}, {"grammar", "root ::= \"a\""}};
-  EXPECT_EQ(post(running.port(), formats, 400)["error"]["param"], "grammar");
+  const Json limits = {{"max_completion_tokens", 1}, {"max_tokens", 1}, {"prompt", "a"}};
+  EXPECT_EQ(post(running.port(), limits, 400)["error"]["param"], "max_tokens") << "the later one";
+  const Json formats = {{"grammar", "root ::= \"a\""}, {"prompt", "a"}, {"regex", "a"}};
+  EXPECT_EQ(post(running.port(), formats, 400)["error"]["param"], "regex");
   const Json echo = {{"prompt", "a"}, {"echo", true}, {"logprobs", 1}};
   EXPECT_EQ(post(running.port(), echo, 400)["error"]["param"], "echo");
   EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"suffix", "s"}}, 400)["error"]["param"], "suffix");

@@ -103,7 +103,8 @@ TEST(AsyncEngine, RefusalsComeLater) {
   http::CompletionRequest r = text_request("a", 8);
   r.suffix = "b";
   EXPECT_THROW(ask_one(served.async, r), http::NotSupportedError) << "no tokens to fill in with";
-  EXPECT_EQ(ask_one(served.async, text_request("a", 3)).reason, FinishReason::kLength) << "still there";
+  r.suffix.reset();
+  EXPECT_NO_THROW(ask_one(served.async, r)) << "still there";
 }
 
 TEST(AsyncEngine, AFullQueueRefusesAtOnce) {

@@ -91,8 +91,7 @@ TEST(Guided, FormatsBeginBehindReasoning) {
 TEST(Guided, ForcedCallsAreCalls) {
   for (const char* style : {"<tool_call>", "[TOOL_CALLS]", "other"}) {
     std::string chat_template = kPlainTemplate;
-    while (chat_template.find("<tool_call>") != std::string::npos)
-      chat_template.replace(chat_template.find("<tool_call>"), 11, style);
+    chat_template.replace(chat_template.find("<tool_call>"), 11, style);
     Served served({chat_template, false, 1024});
     for (uint64_t seed = 0; seed < 12; ++seed) {
       http::ChatPrompt chat;
