@@ -193,7 +193,8 @@ TEST(Guide, BeginsBehindItsMarker) {
       Guide guide(c, marker);
       std::string text;
       const uint64_t cap = 4 + random() % 40;
-      for (const int32_t t : generate(guide, random, cap)) text += t == kMark ? "</th>" : table.bytes(t);
+      const char* mark = marker.tokens[0] == kMark ? "</th>" : "";  // elsewhere it writes nothing
+      for (const int32_t t : generate(guide, random, cap)) text += t == kMark ? mark : table.bytes(t);
       const size_t at = text.find("</th>");
       ASSERT_NE(at, std::string::npos) << text;
       std::string rest = text.substr(at + 5);
