@@ -197,6 +197,8 @@ uint64_t Engine::add(SequenceRequest request) {
                   std::to_string(context_));
   if (request.max_tokens < 1)
     throw_invalid("max_tokens: found " + std::to_string(request.max_tokens) + ", expected at least 1");
+  if (request.guide && request.guide->mask_words() * 64 >= static_cast<size_t>(model_.config.vocab) + 64)
+    throw_invalid("guide: found a vocabulary of more tokens than the model has");
   if (request.assumed < 0 || request.assumed >= n)
     throw_invalid("assumed: found " + std::to_string(request.assumed) +
                   ", expected fewer than the prompt's " + std::to_string(n) + " tokens");
@@ -504,27 +506,56 @@ bool Engine::sample(const sched::Work& w, const float* logits, std::vector<Token
   return last;
 }
 
+// The next token; kNoToken where no logit is usable. Throws Error for a grammar that cannot be followed.
+int32_t Engine::choose(Sequence& s, std::span<const float> logits, int64_t generated) {
+  const SequenceRequest& r = s.request;
+  std::vector<int32_t> banned;
+  if (generated < r.min_tokens) {
+    banned = r.stop_tokens;
+    if (!r.ignore_eos) banned.insert(banned.end(), model_.eos_ids.begin(), model_.eos_ids.end());
+  }
+  const auto left = static_cast<uint64_t>(s.limit - static_cast<int64_t>(s.tokens.size()));
+  const int32_t token = sampler_.sample(logits, s.tokens, r.sampling, generated,
+                                        filter_.allowed(r.guide.get(), left, banned, model_.config.vocab));
+  if (r.guide && token != kNoToken) r.guide->accept(token);
+  return token;
+}
+
 // Samples the next token of a sequence; true when it is finished.
 bool Engine::accept(Sequence& s, std::span<const float> logits, TokenEvent& event) {
+  const SequenceRequest& r = s.request;
   event.id = s.id;
   event.prompt_tokens = s.prompt_tokens();
   event.reused = s.reused;
   int64_t generated = static_cast<int64_t>(s.tokens.size()) - s.prompt_tokens();
-  if (s.request.on_logits) s.request.on_logits(logits);
-  int32_t token = sampler_.sample(logits, s.tokens, s.request.sampling, generated);
+  if (r.on_logits) r.on_logits(logits);
   event.generated = generated;
+  int32_t token = kNoToken;
+  try {
+    token = choose(s, logits, generated);
+    if (token == kNoToken)
+      event.error = "the model's output is not a number at position " + std::to_string(s.tokens.size());
+  } catch (const Error& e) {
+    event.error = e.what();
+    token = kNoToken;
+  }
   if (token == kNoToken) {
     event.finish = Finish::kError;
-    event.error = "the model's output is not a number at position " + std::to_string(s.tokens.size());
     return true;
   }
   ++event.generated;
-  if (model_.is_eos(token) && !s.request.ignore_eos) {
+  if ((model_.is_eos(token) && !r.ignore_eos) ||
+      std::find(r.stop_tokens.begin(), r.stop_tokens.end(), token) != r.stop_tokens.end()) {
     event.finish = Finish::kStop;
     return true;
   }
+  if (r.logprobs >= 0) event.logprobs = step_logprobs(logits, token, r.logprobs);
   event.token = token;
   s.tokens.push_back(token);
+  if (r.guide && r.guide->done()) {  // nothing but an end could follow
+    event.finish = Finish::kStop;
+    return true;
+  }
   if (static_cast<int64_t>(s.tokens.size()) < s.limit) return false;
   event.finish = Finish::kLength;
   return true;

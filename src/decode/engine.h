@@ -10,8 +10,10 @@
 // was cut, or how often it was interrupted (the law of order).
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,9 +23,11 @@
 #include "decode/block_pool.h"
 #include "decode/draft.h"
 #include "decode/kv_swap.h"
+#include "decode/logprobs.h"
 #include "decode/model.h"
 #include "decode/sampler.h"
 #include "decode/step_inputs.h"
+#include "decode/token_filter.h"
 #include "runtime/executor.h"
 #include "runtime/plan_cache.h"
 #include "sched/ledger.h"
@@ -64,8 +68,12 @@ struct SequenceRequest {
   int64_t max_tokens = 16;                       // also ends where the context is full
   int64_t known_length = sched::kUnknownLength;  // of the answer, for policies that ask an oracle
   bool ignore_eos = false;
-  int64_t adapter = -1;  // the slot of one (Engine::set_adapter); -1: none
-  uint64_t scope = 0;    // prefixes are shared only within one: a tenant, an adapter
+  std::vector<int32_t> stop_tokens;  // end the sequence as an end of text does, whatever ignore_eos says
+  int64_t min_tokens = 0;        // neither kind of end comes before, unless a grammar has nothing else left
+  int64_t logprobs = -1;         // so many alternatives with each token's log-probability; -1: none at all
+  std::shared_ptr<Guide> guide;  // keeps the answer within a grammar; one sequence's own; may be null
+  int64_t adapter = -1;          // the slot of one (Engine::set_adapter); -1: none
+  uint64_t scope = 0;            // prefixes are shared only within one: a tenant, an adapter
   // Benches: so many of the prompt's first tokens are taken to be in the cache already, whatever lies there.
   int64_t assumed = 0;
   // Called with the logits of every sampled position, first the last of the prompt; may be empty.
@@ -79,7 +87,8 @@ struct TokenEvent {
   int32_t token = kNoToken;  // absent when an end-of-text token or an error ended the sequence
   Finish finish = Finish::kNone;
   int64_t prompt_tokens = 0, generated = 0;
-  int64_t reused = 0;  // of the prompt's tokens: not computed for this sequence
+  int64_t reused = 0;                    // of the prompt's tokens: not computed for this sequence
+  std::optional<StepLogprobs> logprobs;  // of `token`, if asked for
   std::string error;
 };
 
@@ -121,6 +130,8 @@ class Engine {
   int64_t queued() const { return ledger_->state().waiting; }  // nothing of it is computed yet
   int64_t active() const { return static_cast<int64_t>(slots_.size()) - queued(); }
   int64_t context() const { return context_; }
+  // Tokens of prompt and answer that one sequence may have: the context, or all of a smaller cache.
+  int64_t longest() const { return std::min(context_, shape_.blocks * shape_.block); }
   int64_t free_blocks() const { return pool_->available(); }
   int64_t total_blocks() const { return pool_->total(); }
   int64_t kept_blocks() const { return pool_->kept(); }  // free, but for what they hold
@@ -176,6 +187,7 @@ class Engine {
   void copy_block(int32_t from, int32_t to, int64_t tokens);
   void end(sched::Slot slot);
   bool accept(Sequence& s, std::span<const float> logits, TokenEvent& event);
+  int32_t choose(Sequence& s, std::span<const float> logits, int64_t generated);
 
   const Model& model_;
   EngineOptions options_;
@@ -200,6 +212,7 @@ class Engine {
   std::vector<uint64_t> adapter_versions_;  // by slot
   EngineCounters counters_;
   Sampler sampler_;
+  TokenFilter filter_;
   sched::Decision decision_;
   sched::StepSample last_step_;
   std::vector<std::unique_ptr<Sequence>> sequences_;  // by slot; null: vacant

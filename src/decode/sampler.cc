@@ -19,28 +19,29 @@ void SamplingParams::check() const {
   need(min_p >= 0 && min_p <= 1, "min_p", min_p, "a number from 0 to 1");
   need(repeat_penalty > 0 && repeat_penalty <= 100, "repeat_penalty", repeat_penalty,
        "a number above 0, at most 100");
+  need(std::fabs(presence_penalty) <= 2, "presence_penalty", presence_penalty, "a number from -2 to 2");
+  need(std::fabs(frequency_penalty) <= 2, "frequency_penalty", frequency_penalty, "a number from -2 to 2");
+  for (const auto& [token, bias] : logit_bias)
+    need(token >= 0 && std::fabs(bias) <= 100, "logit_bias", bias,
+         "a number from -100 to 100 for a token id");
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> seen,
-                        const SamplingParams& params, int64_t index) {
+                        const SamplingParams& params, int64_t index, std::span<const uint64_t> allowed) {
   const size_t n = logits.size();
-  candidates_.resize(n);
   bool nan = false;
-  for (size_t i = 0; i < n; ++i) {
-    nan |= std::isnan(logits[i]);
-    candidates_[i] = {logits[i], static_cast<int32_t>(i)};
-  }
+  for (const float x : logits) nan |= std::isnan(x);
   if (nan) return kNoToken;
-  if (params.repeat_penalty != 1) {
-    marked_.assign(n, 0);
-    for (int32_t t : seen) {
-      if (t < 0 || static_cast<size_t>(t) >= n || marked_[static_cast<size_t>(t)]) continue;
-      marked_[static_cast<size_t>(t)] = 1;
-      float& x = candidates_[static_cast<size_t>(t)].logit;
-      float penalty = static_cast<float>(params.repeat_penalty);
-      x = x > 0 ? x / penalty : x * penalty;
-    }
+  if (Penalties::needed(params)) {
+    changed_.assign(logits.begin(), logits.end());
+    penalties_.apply(changed_, seen, index, params);
+    logits = changed_;
   }
+  candidates_.clear();
+  for (size_t i = 0; i < n; ++i)
+    if (allowed.empty() || (allowed[i / 64] >> (i % 64) & 1))
+      candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+  if (candidates_.empty()) return kNoToken;
   // Most likely first; ties to the lower id, so that the order is total.
   auto before = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;

@@ -4,16 +4,22 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include "decode/penalties.h"
 
 namespace hoist::decode {
 
 struct SamplingParams {
-  double temperature = 0;     // 0: the largest logit, ties to the lower id
-  int64_t top_k = 0;          // 0: all
-  double top_p = 1;           // smallest set of tokens whose probabilities reach this
-  double min_p = 0;           // drop tokens below this share of the most likely one
-  double repeat_penalty = 1;  // > 1 makes tokens already seen less likely (Keskar et al., CTRL, 2019)
+  double temperature = 0;  // 0: the largest logit, ties to the lower id
+  int64_t top_k = 0;       // 0: all
+  double top_p = 1;        // smallest set of tokens whose probabilities reach this
+  double min_p = 0;        // drop tokens below this share of the most likely one
+  // See penalties.h.
+  double repeat_penalty = 1;
+  double presence_penalty = 0, frequency_penalty = 0;  // each from -2 to 2
+  std::vector<std::pair<int32_t, double>> logit_bias;  // token, -100 to 100; each token once
   uint64_t seed = 0;
   // Throws Error naming the field.
   void check() const;
@@ -24,10 +30,10 @@ constexpr int32_t kNoToken = -1;
 
 class Sampler {
  public:
-  // `seen`: prompt and generated tokens, for the repeat penalty. `index`: how many tokens were generated
-  // before.
+  // `seen`: prompt and generated tokens, for the penalties. `index`: how many tokens were generated before,
+  // the last ones of `seen`. `allowed`: a bit a token, id i being bit i % 64 of word i / 64; empty: all.
   int32_t sample(std::span<const float> logits, std::span<const int32_t> seen, const SamplingParams& params,
-                 int64_t index);
+                 int64_t index, std::span<const uint64_t> allowed = {});
 
  private:
   struct Candidate {
@@ -35,7 +41,8 @@ class Sampler {
     int32_t id;
   };
   std::vector<Candidate> candidates_;  // kept between calls: no allocation after the first
-  std::vector<uint8_t> marked_;
+  std::vector<float> changed_;
+  Penalties penalties_;
 };
 
 }  // namespace hoist::decode

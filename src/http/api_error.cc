@@ -70,6 +70,12 @@ ApiError current_api_error() {
     return error;
   } catch (const ContextLengthError& error) {
     return ApiError(400, error.what(), "prompt", "context_length_exceeded");
+  } catch (const NotSupportedError& error) {
+    return ApiError(501, error.what(), "", "not_implemented");
+  } catch (const FieldError& error) {
+    ApiError result = from_error(error);
+    result.param = error.field();
+    return result;
   } catch (const Error& error) {
     return from_error(error);
   } catch (...) {

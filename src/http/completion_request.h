@@ -1,9 +1,7 @@
 // The body of POST /v1/completions, checked whole before anything is generated.
 //
-// Promises: every field is either obeyed or refused by name; every number is in range; `user` and `metadata`
-// are the only fields without effect. A field we do not support is accepted at the value that means "off".
-// Source: OpenAI API reference, completions; top_k, min_p, repeat_penalty (or repetition_penalty) and
-// stream_options.continuous_usage_stats as other open servers name them.
+// Promises: every field is either obeyed or refused by name (request_fields.h); every number is in range.
+// Source: OpenAI API reference, completions.
 #pragma once
 
 #include <optional>
@@ -15,13 +13,15 @@
 
 namespace hoist::http {
 
+// A request for text: of completions, or of a chat (chat_request.h).
 struct CompletionsCall {
-  static constexpr int64_t kMaxPrompts = 64;
+  static constexpr int64_t kMaxPrompts = 64, kMaxChoices = 128;
   static constexpr int64_t kMaxStops = 4;
-  static constexpr size_t kMaxStopBytes = 1024;
+  static constexpr size_t kMaxStopBytes = 1024, kMaxBiases = 1024;
 
   std::optional<std::string> model;
   std::vector<CompletionRequest> sequences;  // one per prompt, in order; at least one
+  bool chat = false;                         // then exactly one, with a chat prompt
   bool stream = false;
   bool include_usage = false;           // stream: one more chunk with the sum
   bool continuous_usage_stats = false;  // stream: every chunk has its choice's usage so far

@@ -7,9 +7,11 @@
 #include <random>
 
 #include "base/rng.h"
+#include "http/answer_json.h"
 #include "http/api_error.h"
+#include "http/chat_request.h"
 #include "http/guard.h"
-#include "io/json_value.h"
+#include "http/openapi.h"
 
 namespace hoist::http {
 namespace {
@@ -21,38 +23,47 @@ constexpr const char* kHeartbeat = ": waiting\n\n";
 constexpr const char* kDone = "data: [DONE]\n\n";
 
 // An engine promises whole code points; should it break its word, the client still gets valid JSON.
-std::string dump(const JsonValue& value) { return value.dump(); }
-
-std::string sse(const JsonValue& value) { return "data: " + dump(value) + "\n\n"; }
-
-JsonValue usage_json(const CompletionUsage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
-}
+std::string sse(const JsonValue& value) { return "data: " + value.dump() + "\n\n"; }
 
 JsonValue model_json(const ModelInfo& info) {
+  JsonValue meta = JsonValue::object();
+  const auto number = [&](const char* name, int64_t n) {
+    if (n > 0) meta[name] = n;
+  };
+  if (!info.architecture.empty()) meta["architecture"] = info.architecture;
+  number("n_vocab", info.vocabulary);
+  number("n_ctx_train", info.train_context);
+  number("n_embd", info.width);
+  number("n_layer", info.layers);
+  number("n_params", info.parameters);
+  JsonValue abilities = JsonValue::array({"completion"});
+  if (info.chat) abilities.push_back("chat");
+  if (info.infill) abilities.push_back("infill");
   return {{"id", info.id},
           {"object", "model"},
           {"created", info.created},
           {"owned_by", "hoist"},
-          {"max_model_len", info.max_model_len}};
+          {"max_model_len", info.max_model_len},
+          {"capabilities", std::move(abilities)},
+          {"meta", std::move(meta)}};
 }
 
 Response json_response(const JsonValue& value) {
   Response response;
-  response.body = dump(value);
+  response.body = value.dump();
   return response;
 }
 
 ApiError event_error(const CompletionEvent& event) {
   try {
+    if (event.refused) std::rethrow_exception(event.refused);
     throw Error(event.error_code, event.error);
   } catch (...) {
     return current_api_error();
   }
 }
+
+}  // namespace
 
 void check_content_type(const Request& request) {
   const std::string* type = request.header("Content-Type");
@@ -66,61 +77,87 @@ void check_content_type(const Request& request) {
     throw ApiError(415, "Content-Type: expected application/json", "", "unsupported_media_type");
 }
 
-}  // namespace
-
 struct CompletionsApi::Job {
   struct Choice {
-    CompletionEngine::Handle handle = 0;
-    bool submitted = false, finished = false;
-    std::string text;  // whole answers only
+    bool finished = false;
+    ChoiceAnswer answer;
     FinishReason reason = FinishReason::kStop;
     CompletionUsage usage;
+    std::optional<CompletionTimings> timings;
+  };
+  struct Sequence {  // one prompt and its choices, [first, first + count)
+    CompletionEngine::Handle handle = 0;
+    bool submitted = false, taken = false;
+    size_t first = 0, count = 1, finished = 0;
+    std::string echo;
   };
   uint64_t id = 0;
   ExchangePtr exchange;
-  bool stream = false, include_usage = false, continuous_usage_stats = false;
-  std::string name;  // "cmpl-..."
+  bool chat = false, stream = false, include_usage = false, continuous_usage_stats = false, logprobs = false;
+  std::string name;  // "cmpl-...", "chatcmpl-..."
   std::string model;
   int64_t created = 0;
+  std::vector<Sequence> sequences;
   std::vector<Choice> choices;
-  size_t running = 0;
+  size_t running = 0, untaken = 0;
+  bool begun = false;                                       // the stream's head is sent
+  std::vector<std::pair<size_t, CompletionEvent>> waiting;  // events that came before
 
   JsonValue envelope() const {
-    return {{"id", name}, {"object", "text_completion"}, {"created", created}, {"model", model}};
+    const char* object = !chat ? "text_completion" : stream ? "chat.completion.chunk" : "chat.completion";
+    return {{"id", name}, {"object", object}, {"created", created}, {"model", model}};
   }
-  static JsonValue choice_json(size_t index, std::string_view text, const char* reason) {
-    return {{"index", index},
-            {"text", text},
-            {"logprobs", nullptr},
-            {"finish_reason", reason ? JsonValue(reason) : JsonValue()}};
-  }
-  static const char* reason_name(FinishReason reason) {
-    return reason == FinishReason::kLength ? "length" : "stop";
-  }
+  // A prompt counts once, however many choices go on with it.
   CompletionUsage total() const {
     CompletionUsage sum;
-    for (const Choice& c : choices) {
-      sum.prompt_tokens += c.usage.prompt_tokens;
-      sum.cached_tokens += c.usage.cached_tokens;
-      sum.completion_tokens += c.usage.completion_tokens;
+    for (const Sequence& s : sequences) {
+      sum.prompt_tokens += choices[s.first].usage.prompt_tokens;
+      sum.cached_tokens += choices[s.first].usage.cached_tokens;
     }
+    for (const Choice& c : choices) sum.completion_tokens += c.usage.completion_tokens;
     return sum;
   }
-  void write_chunk(size_t index, std::string_view text, const char* reason) {
+  // Choices run at the same time: the longest counts.
+  void add_timings(JsonValue& answer) const {
+    CompletionTimings longest;
+    for (const Choice& c : choices) {
+      if (!c.timings) return;
+      longest.prompt_ms = std::max(longest.prompt_ms, c.timings->prompt_ms);
+      longest.predicted_ms = std::max(longest.predicted_ms, c.timings->predicted_ms);
+    }
+    answer["timings"] = timings_json(total(), longest);
+  }
+  void write_chunk(size_t index, JsonValue choice, bool last = false) {
     JsonValue chunk = envelope();
-    chunk["choices"] = JsonValue::array({choice_json(index, text, reason)});
+    chunk["choices"] = JsonValue::array({std::move(choice)});
     if (continuous_usage_stats) {
       chunk["usage"] = usage_json(choices[index].usage);
     } else if (include_usage) {
       chunk["usage"] = nullptr;
     }
+    if (last && !include_usage) add_timings(chunk);
     exchange->write(sse(chunk));
+  }
+  void begin() {
+    begun = true;
+    const ExchangePtr out = exchange;
+    out->begin_stream(200, "text/event-stream", {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}},
+                      kHeartbeat);
+    for (const Sequence& s : sequences)
+      for (size_t i = s.first; i < s.first + s.count; ++i) {
+        if (chat)
+          write_chunk(i, chat_role_chunk(i));
+        else if (!s.echo.empty())
+          write_chunk(i, completion_chunk(i, s.echo));
+        if (!out->open()) return;  // a slow client's buffer was full already, which has ended this job
+      }
   }
 };
 
 CompletionsApi::CompletionsApi(CompletionEngine& engine, Server& server, size_t max_body_bytes)
     : engine_(engine),
       server_(server),
+      tokens_(engine, server, max_body_bytes),
       poster_(server.poster()),
       max_body_bytes_(max_body_bytes),
       id_seed_(uint64_t{std::random_device{}()} << 32 | std::random_device{}()) {
@@ -132,25 +169,39 @@ CompletionsApi::~CompletionsApi() = default;
 
 void CompletionsApi::add_routes(Router& router) {
   router.add("POST", "/v1/completions",
-             [this](const Request& request, const ExchangePtr& exchange) { complete(request, exchange); });
-  router.add("POST", "/v1/chat/completions", [](const Request&, const ExchangePtr&) {
-    throw ApiError(501,
-                   "chat completions need the model's chat template, which this server does not apply yet; "
-                   "use /v1/completions with the prompt written out",
-                   "", "not_implemented");
-  });
-  router.add("GET", "/v1/models", [this](const Request&, const ExchangePtr& exchange) {
-    exchange->respond(
-        json_response({{"object", "list"}, {"data", JsonValue::array({model_json(engine_.info())})}}));
-  });
-  router.add("GET", "/v1/models/*", [this](const Request& request, const ExchangePtr& exchange) {
-    check_model(request.tail);
-    exchange->respond(json_response(model_json(engine_.info())));
-  });
+             [this](const Request& request, const ExchangePtr& exchange) {
+               check_content_type(request);
+               complete(parse_completions_call(request.body, max_body_bytes_), request.scope, exchange);
+             },
+             {"Complete a text; streamed as server-sent events with stream: true",
+              request_schema(RequestField::kCompletions), ""});
+  router.add("POST", "/v1/chat/completions",
+             [this](const Request& request, const ExchangePtr& exchange) {
+               check_content_type(request);
+               complete(parse_chat_call(request.body, max_body_bytes_), request.scope, exchange);
+             },
+             {"Answer a conversation; streamed as server-sent events with stream: true",
+              request_schema(RequestField::kChat), ""});
+  router.add("GET", "/v1/models",
+             [this](const Request&, const ExchangePtr& exchange) {
+               exchange->respond(json_response(
+                   {{"object", "list"}, {"data", JsonValue::array({model_json(engine_.info())})}}));
+             },
+             {"The model that is served", "", ""});
+  router.add("GET", "/v1/models/*",
+             [this](const Request& request, const ExchangePtr& exchange) {
+               check_model(request.tail);
+               exchange->respond(json_response(model_json(engine_.info())));
+             },
+             {"One model", "", ""});
   router.add("GET", "/health",
-             [this](const Request&, const ExchangePtr& exchange) { report_state(exchange, false); });
+             [this](const Request&, const ExchangePtr& exchange) { report_state(exchange, false); },
+             {"Whether the server is up and its model loaded; needs no key", "", ""});
   router.add("GET", "/ready",
-             [this](const Request&, const ExchangePtr& exchange) { report_state(exchange, true); });
+             [this](const Request&, const ExchangePtr& exchange) { report_state(exchange, true); },
+             {"The same, and whether the engine makes progress", "", ""});
+  tokens_.add_routes(router);
+  add_openapi_route(router);
 }
 
 void CompletionsApi::report_state(const ExchangePtr& exchange, bool progress_counts) const {
@@ -169,56 +220,50 @@ void CompletionsApi::check_model(const std::string& asked) const {
                    "model", "model_not_found");
 }
 
-void CompletionsApi::complete(const Request& request, const ExchangePtr& exchange) {
-  check_content_type(request);
-  CompletionsCall call = parse_completions_call(request.body, max_body_bytes_);
+void CompletionsApi::complete(CompletionsCall call, uint64_t scope, const ExchangePtr& exchange) {
   if (call.model) check_model(*call.model);
-  for (CompletionRequest& sequence : call.sequences) sequence.scope = request.scope;
-
+  for (CompletionRequest& sequence : call.sequences) sequence.scope = scope;
   auto owned = std::make_unique<Job>();
   Job& job = *owned;
   job.id = next_job_++;
   job.exchange = exchange;
+  job.chat = call.chat;
   job.stream = call.stream;
   job.include_usage = call.include_usage;
   job.continuous_usage_stats = call.continuous_usage_stats;
-  job.name = fmt::format("cmpl-{:016x}{:08x}", CounterRng(id_seed_, 0).bits(job.id), job.id);
+  job.logprobs = call.sequences.front().logprobs >= 0;
+  job.name = fmt::format("{}-{:016x}{:08x}", call.chat ? "chatcmpl" : "cmpl",
+                         CounterRng(id_seed_, 0).bits(job.id), job.id);
   job.model = engine_.info().id;
   job.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  std::vector<std::string> echoes;
-  for (const CompletionRequest& sequence : call.sequences) echoes.push_back(call.echo ? sequence.prompt : "");
-
+  for (const CompletionRequest& sequence : call.sequences) {
+    Job::Sequence& s = job.sequences.emplace_back();
+    s.first = job.choices.size();
+    s.count = static_cast<size_t>(sequence.n);
+    if (call.echo) s.echo = sequence.prompt;
+    job.choices.resize(s.first + s.count);
+    if (!job.stream)
+      for (size_t i = s.first; i < job.choices.size(); ++i) job.choices[i].answer.text = s.echo;
+  }
+  job.running = job.choices.size();
+  job.untaken = job.sequences.size();
   submit_all(job, call);
   jobs_.emplace(job.id, std::move(owned));
   exchange->on_cancel([this, id = job.id](CancelReason reason) { on_cancel(id, reason); });
-  if (job.stream)
-    exchange->begin_stream(200, "text/event-stream",
-                           {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}, kHeartbeat);
-  for (size_t i = 0; i < echoes.size(); ++i) {
-    if (!job.stream) {
-      job.choices[i].text = std::move(echoes[i]);
-    } else if (!echoes[i].empty()) {
-      // A slow client's buffer may be full already, which ends the job.
-      job.write_chunk(i, echoes[i], nullptr);
-      if (!exchange->open()) return;
-    }
-  }
 }
 
 void CompletionsApi::submit_all(Job& job, CompletionsCall& call) {
-  job.choices.resize(call.sequences.size());
   try {
     for (size_t i = 0; i < call.sequences.size(); ++i) {
       // The sink lives on the engine's thread: it holds no part of the job, only its number.
-      job.choices[i].handle = engine_.submit(
+      job.sequences[i].handle = engine_.submit(
           std::move(call.sequences[i]), [this, poster = poster_, id = job.id, i](CompletionEvent event) {
             poster.post(
                 [this, id, i, event = std::move(event)]() mutable { on_event(id, i, std::move(event)); });
           });
-      job.choices[i].submitted = true;
-      ++job.running;
+      job.sequences[i].submitted = true;
     }
   } catch (...) {
     cancel_sequences(job);
@@ -226,26 +271,55 @@ void CompletionsApi::submit_all(Job& job, CompletionsCall& call) {
   }
 }
 
-void CompletionsApi::on_event(uint64_t job_id, size_t index, CompletionEvent event) {
+void CompletionsApi::on_event(uint64_t job_id, size_t sequence, CompletionEvent event) {
   const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return;  // cancelled meanwhile
   Job& job = *found->second;
+  Job::Sequence& s = job.sequences[sequence];
+  if (event.finished && event.reason == FinishReason::kError) {
+    if (event.refused) s.finished = s.count;  // nothing of it is left to cancel
+    return fail(job, event_error(event));
+  }
+  if (!s.taken) {
+    s.taken = true;
+    --job.untaken;
+  }
+  if (!job.stream || job.begun) return take(job, sequence, std::move(event));
+  job.waiting.emplace_back(sequence, std::move(event));
+  if (job.untaken > 0) return;
+  const ExchangePtr exchange = job.exchange;
+  job.begin();
+  auto events = exchange->open() ? std::move(job.waiting) : decltype(job.waiting)();
+  for (auto& [from, early] : events) {
+    take(job, from, std::move(early));
+    if (!jobs_.count(job_id)) return;  // its last event, or its client was too slow
+  }
+}
+
+void CompletionsApi::take(Job& job, size_t sequence, CompletionEvent event) {
+  Job::Sequence& s = job.sequences[sequence];
+  const size_t index = s.first + static_cast<size_t>(event.choice);
+  if (event.choice < 0 || static_cast<size_t>(event.choice) >= s.count) return;
   Job::Choice& choice = job.choices[index];
   if (choice.finished) return;
   choice.usage = event.usage;
+  if (event.timings) choice.timings = event.timings;
   choice.finished = event.finished;
-  if (event.finished && event.reason == FinishReason::kError) return fail(job, event_error(event));
   if (event.finished) {
     choice.reason = event.reason;
+    ++s.finished;
     --job.running;
   }
   if (job.stream) {
     const ExchangePtr exchange = job.exchange;
-    if (event.finished || !event.text.empty())
-      job.write_chunk(index, event.text, event.finished ? Job::reason_name(event.reason) : nullptr);
-    if (!exchange->open()) return;  // its client was too slow: on_cancel has removed the job
+    auto chunks = job.chat ? chat_chunks(index, event, job.logprobs)
+                           : completion_chunks(index, event, choice.answer, job.logprobs);
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      job.write_chunk(index, std::move(chunks[i]), job.running == 0 && i + 1 == chunks.size());
+      if (!exchange->open()) return;  // its client was too slow: on_cancel has removed the job
+    }
   } else {
-    choice.text += event.text;
+    choice.answer.add(std::move(event));
   }
   if (job.running == 0) finish(job);
 }
@@ -257,6 +331,7 @@ void CompletionsApi::finish(Job& job) {
       JsonValue chunk = job.envelope();
       chunk["choices"] = JsonValue::array();
       chunk["usage"] = usage_json(job.total());
+      job.add_timings(chunk);
       job.exchange->write(sse(chunk));
     }
     job.exchange->write(kDone);
@@ -265,17 +340,20 @@ void CompletionsApi::finish(Job& job) {
   }
   JsonValue answer = job.envelope();
   answer["choices"] = JsonValue::array();
-  for (size_t i = 0; i < job.choices.size(); ++i)
-    answer["choices"].push_back(
-        Job::choice_json(i, job.choices[i].text, Job::reason_name(job.choices[i].reason)));
+  for (size_t i = 0; i < job.choices.size(); ++i) {
+    Job::Choice& c = job.choices[i];
+    answer["choices"].push_back(job.chat ? chat_choice(i, c.answer, c.reason, job.logprobs)
+                                         : completion_choice(i, c.answer, c.reason, job.logprobs));
+  }
   answer["usage"] = usage_json(job.total());
+  job.add_timings(answer);
   job.exchange->respond(json_response(answer));
 }
 
 void CompletionsApi::fail(Job& job, const ApiError& error) {
   const std::unique_ptr<Job> owned = std::move(jobs_.extract(job.id).mapped());
   cancel_sequences(job);
-  if (!job.stream) return job.exchange->respond(error_response(error));
+  if (!job.begun) return job.exchange->respond(error_response(error));
   job.exchange->write("data: " + error_json(error) + "\n\n");
   job.exchange->write(kDone);
   job.exchange->end();
@@ -291,8 +369,8 @@ void CompletionsApi::on_cancel(uint64_t job_id, CancelReason reason) {
 }
 
 void CompletionsApi::cancel_sequences(const Job& job) {
-  for (const Job::Choice& choice : job.choices)
-    if (choice.submitted && !choice.finished) engine_.cancel(choice.handle);
+  for (const Job::Sequence& s : job.sequences)
+    if (s.submitted && s.finished < s.count) engine_.cancel(s.handle);
 }
 
 }  // namespace hoist::http

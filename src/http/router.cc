@@ -19,8 +19,8 @@ bool matches(std::string_view pattern, std::string_view path, std::string_view& 
 
 }  // namespace
 
-void Router::add(std::string method, std::string pattern, Handler handler) {
-  routes_.push_back({std::move(method), std::move(pattern), std::move(handler)});
+void Router::add(std::string method, std::string pattern, Handler handler, RouteDoc doc) {
+  routes_.push_back({std::move(method), std::move(pattern), std::move(handler), std::move(doc)});
 }
 
 const Handler& Router::find(Request& request) const {

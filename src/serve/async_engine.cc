@@ -1,20 +1,57 @@
 #include "serve/async_engine.h"
 
+#include <chrono>
 #include <ctime>
-#include <random>
 
 #include "base/error.h"
+#include "decode/text_stream.h"
+#include "models/lm.h"
 
 namespace hoist::serve {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+http::CompletionEvent failure(ErrorCode code, std::string message) {
+  http::CompletionEvent event;
+  event.finished = true;
+  event.reason = http::FinishReason::kError;
+  event.error_code = code;
+  event.error = std::move(message);
+  return event;
+}
+
+// Of the exception being handled.
+http::CompletionEvent refusal() {
+  http::CompletionEvent event = failure(ErrorCode::kInvalidArgument, "refused");
+  event.refused = std::current_exception();
+  return event;
+}
+
+}  // namespace
+
+struct AsyncEngine::Choice {
+  uint64_t sequence = 0;
+  decode::TextStream stream;
+  std::optional<AnswerParser> parser;
+  int64_t min_tokens = 0;
+  bool started = false;  // produced a token: no longer counted as waiting
+  bool finished = false;
+  http::CompletionUsage usage;
+  Clock::time_point first{};
+};
 
 struct AsyncEngine::Job {
   Handle handle = 0;
-  uint64_t sequence = 0;
-  decode::SequenceRequest request;
+  Prepared prepared;  // until it starts
   http::CompletionSink sink;
-  decode::TextStream stream;
-  bool started = false;  // produced a token: no longer counted as waiting
-  http::CompletionUsage usage;
+  std::vector<Choice> choices;
+  size_t running = 0;
+  Clock::time_point began{};
 };
 
 AsyncEngine::AsyncEngine(const decode::Model& model, decode::Engine& engine, const AsyncOptions& options)
@@ -22,7 +59,9 @@ AsyncEngine::AsyncEngine(const decode::Model& model, decode::Engine& engine, con
       engine_(engine),
       options_(options),
       created_(static_cast<int64_t>(std::time(nullptr))),
-      worker_([this] { work(); }) {}
+      preparer_(model, engine.context(), engine.longest()),
+      worker_([this] { work(); }),
+      readers_(2, static_cast<size_t>(options.max_queue) + 64) {}
 
 AsyncEngine::~AsyncEngine() {
   {
@@ -33,113 +72,228 @@ AsyncEngine::~AsyncEngine() {
   worker_.join();
 }
 
-http::ModelInfo AsyncEngine::info() const { return {model_.name, engine_.context(), created_}; }
+http::ModelInfo AsyncEngine::info() const {
+  http::ModelInfo info;
+  info.id = model_.name;
+  info.max_model_len = engine_.context();
+  info.created = created_;
+  info.architecture = io::family_name(model_.config.family);
+  info.vocabulary = model_.config.vocab;
+  info.train_context = model_.config.max_position;
+  info.width = model_.config.hidden;
+  info.layers = model_.config.layers;
+  info.parameters = models::parameter_count(model_.config);
+  info.chat = preparer_.chat();
+  info.infill = preparer_.infill();
+  return info;
+}
 
 AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::CompletionSink sink) {
-  decode::SequenceRequest request;
-  if (!r.prompt_ids.empty()) {
-    for (int64_t id : r.prompt_ids) {
-      if (id < 0 || id >= model_.config.vocab)
-        throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
-                      std::to_string(model_.config.vocab - 1));
-      request.prompt.push_back(static_cast<int32_t>(id));
-    }
-  } else {
-    request.prompt = decode::encode_prompt(model_, r.prompt);
-  }
-  const int64_t n = static_cast<int64_t>(request.prompt.size());
-  if (n >= engine_.context()) throw http::ContextLengthError(n, engine_.context());
-  request.max_tokens = r.max_tokens;
-  request.scope = r.scope;
-  request.sampling.temperature = r.temperature;
-  request.sampling.top_p = r.top_p;
-  request.sampling.top_k = r.top_k;
-  request.sampling.min_p = r.min_p;
-  request.sampling.repeat_penalty = r.repeat_penalty;
-  request.sampling.seed =
-      r.seed ? *r.seed : (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
-  request.sampling.check();
-
-  if (waiting_.load() >= options_.max_queue)
+  if (r.chat && !preparer_.chat()) (void)preparer_.tokenize({"", r.chat, {}});  // says why it cannot
+  const int64_t n = r.n;
+  if (waiting_.fetch_add(n) + n > options_.max_queue) {
+    waiting_ -= n;
     throw Error(ErrorCode::kResourceExhausted,
                 "the queue is full: " + std::to_string(options_.max_queue) + " requests are waiting");
-  auto job = std::unique_ptr<Job>(new Job{0,
-                                          0,
-                                          std::move(request),
-                                          std::move(sink),
-                                          decode::TextStream(*model_.tokenizer, std::move(r.stop)),
-                                          false,
-                                          {}});
-  job->usage.prompt_tokens = n;
-  ++waiting_;
-  std::lock_guard lock(mutex_);
-  job->handle = next_++;
-  Handle handle = job->handle;
-  submitted_.push_back(std::move(job));
-  wake_.notify_one();
+  }
+  Handle handle = 0;
+  {
+    std::lock_guard lock(mutex_);
+    handle = next_++;
+    preparing_.insert(handle);
+  }
+  auto request = std::make_shared<http::CompletionRequest>(std::move(r));
+  try {
+    readers_.add([this, handle, request, sink](bool stopping) {
+      prepare(handle, std::move(*request), sink, stopping);
+    });
+  } catch (...) {
+    waiting_ -= n;
+    std::lock_guard lock(mutex_);
+    preparing_.erase(handle);
+    throw;
+  }
   return handle;
+}
+
+// On a reader's thread.
+void AsyncEngine::prepare(Handle handle, http::CompletionRequest request, http::CompletionSink sink,
+                          bool stopping) {
+  const int64_t n = request.n;
+  auto job = std::make_unique<Job>();
+  job->handle = handle;
+  http::CompletionEvent refused;
+  bool ready = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!preparing_.count(handle)) {  // cancelled before it was read
+      waiting_ -= n;
+      return;
+    }
+  }
+  if (stopping) {
+    refused = failure(ErrorCode::kUnavailable, "the server is stopping");
+  } else {
+    try {
+      job->prepared = preparer_.prepare(std::move(request));
+      ready = true;
+    } catch (...) {
+      refused = refusal();
+    }
+  }
+  {
+    std::lock_guard lock(mutex_);
+    const bool wanted = preparing_.erase(handle) > 0;
+    if (stopping_) refused = failure(ErrorCode::kUnavailable, "the server is stopping");
+    if (wanted && ready && !stopping_) {
+      job->sink = std::move(sink);
+      submitted_.push_back(std::move(job));
+      wake_.notify_one();
+      return;
+    }
+    waiting_ -= n;
+    if (!wanted) return;
+  }
+  sink(std::move(refused));
 }
 
 void AsyncEngine::cancel(Handle handle) {
   std::lock_guard lock(mutex_);
+  if (preparing_.erase(handle)) return;
   cancelled_.push_back(handle);
   wake_.notify_one();
 }
 
+void AsyncEngine::tokenize(http::TokenizeRequest request, std::function<void(http::TokenizeResult)> done) {
+  readers_.add([this, request = std::move(request), done = std::move(done)](bool stopping) {
+    http::TokenizeResult result;
+    try {
+      if (stopping) throw Error(ErrorCode::kUnavailable, "the server is stopping");
+      result = preparer_.tokenize(request);
+    } catch (...) {
+      result.error = std::current_exception();
+    }
+    done(std::move(result));
+  });
+}
+
+void AsyncEngine::detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) {
+  readers_.add([this, ids = std::move(ids), done = std::move(done)](bool stopping) {
+    http::TokenizeResult result;
+    try {
+      if (stopping) throw Error(ErrorCode::kUnavailable, "the server is stopping");
+      result = preparer_.detokenize(ids);
+    } catch (...) {
+      result.error = std::current_exception();
+    }
+    done(std::move(result));
+  });
+}
+
 void AsyncEngine::start(std::unique_ptr<Job> job) {
   Job* j = job.get();
+  Prepared prepared = std::move(j->prepared);
+  j->began = Clock::now();
+  http::CompletionEvent taken;
   try {
-    j->sequence = engine_.add(std::move(j->request));
-  } catch (const Error& e) {  // e.g. longer than the whole cache
-    --waiting_;
-    http::CompletionEvent event;
-    event.finished = true;
-    event.reason = http::FinishReason::kError;
-    event.error_code = e.code();
-    event.error = e.what();
-    event.usage = j->usage;
+    for (size_t i = 0; i < prepared.sequences.size(); ++i) {
+      decode::SequenceRequest& s = prepared.sequences[i];
+      Choice& c =
+          j->choices.emplace_back(Choice{0, decode::TextStream(*model_.tokenizer, prepared.stream), {}});
+      if (prepared.style) {
+        AnswerStyle style = *prepared.style;
+        style.id_seed += i;
+        c.parser.emplace(style);
+      }
+      c.min_tokens = s.min_tokens;
+      c.usage.prompt_tokens = static_cast<int64_t>(s.prompt.size());
+      taken.usage = c.usage;
+      c.sequence = engine_.add(std::move(s));
+      by_sequence_[c.sequence] = {j, i};
+      ++j->running;
+    }
+  } catch (const Error&) {  // e.g. longer than the whole cache
+    http::CompletionEvent event = refusal();
+    while (j->choices.size() > j->running) j->choices.pop_back();
+    waiting_ -= static_cast<int64_t>(prepared.sequences.size() - j->running);
+    drop(*j);
     j->sink(std::move(event));
     return;
   }
-  by_sequence_[j->sequence] = j;
   jobs_[j->handle] = std::move(job);
+  j->sink(std::move(taken));
+}
+
+// Forgets what still runs of a job.
+void AsyncEngine::drop(Job& job) {
+  for (Choice& c : job.choices) {
+    if (c.finished) continue;
+    if (!c.started) --waiting_;
+    engine_.cancel(c.sequence);
+    by_sequence_.erase(c.sequence);
+  }
 }
 
 void AsyncEngine::handle(const decode::TokenEvent& e) {
   auto it = by_sequence_.find(e.id);
   if (it == by_sequence_.end()) return;
-  Job& job = *it->second;
-  if (!job.started) {
-    job.started = true;
+  Job& job = *it->second.first;
+  Choice& c = job.choices[it->second.second];
+  const Clock::time_point now = Clock::now();
+  if (!c.started) {
+    c.started = true;
+    c.first = now;
     --waiting_;
   }
   http::CompletionEvent event;
-  job.usage.completion_tokens = e.generated;
-  job.usage.cached_tokens = e.reused;
-  event.usage = job.usage;
-  if (e.token != decode::kNoToken) event.text = job.stream.feed(e.token);
-  if (job.stream.stopped()) {
+  event.choice = static_cast<int64_t>(it->second.second);
+  c.usage.completion_tokens = e.generated;
+  c.usage.cached_tokens = e.reused;
+  event.usage = c.usage;
+  const bool may_stop = e.generated > c.min_tokens;
+  std::string text;
+  if (e.token != decode::kNoToken) text = c.stream.feed(e.token, may_stop);
+  if (e.logprobs) {
+    const auto shown = [&](const decode::TokenLogprob& t) {
+      return http::TokenText{preparer_.token_bytes(t.token), t.logprob};
+    };
+    http::TokenLogprobs& step = event.logprobs.emplace_back();
+    step.chosen = shown(e.logprobs->chosen);
+    for (const decode::TokenLogprob& t : e.logprobs->top) step.top.push_back(shown(t));
+  }
+  using http::FinishReason;
+  if (c.stream.stopped()) {
     event.finished = true;
-    event.reason = http::FinishReason::kStop;
-    engine_.cancel(job.sequence);
+    event.reason = FinishReason::kStop;
+    engine_.cancel(c.sequence);
   } else if (e.finish == decode::Finish::kError) {
     event.finished = true;
-    event.reason = http::FinishReason::kError;
+    event.reason = FinishReason::kError;
     event.error_code = ErrorCode::kCorrupt;
     event.error = e.error;
   } else if (e.finish != decode::Finish::kNone) {
     event.finished = true;
-    event.text += job.stream.finish();
-    event.reason = job.stream.stopped() || e.finish == decode::Finish::kStop ? http::FinishReason::kStop
-                                                                             : http::FinishReason::kLength;
+    text += c.stream.finish(may_stop);
+    event.reason =
+        c.stream.stopped() || e.finish == decode::Finish::kStop ? FinishReason::kStop : FinishReason::kLength;
   }
+  if (c.parser) {
+    c.parser->feed(text, event);
+    if (event.finished) c.parser->finish(event);
+    if (event.finished && event.reason == FinishReason::kStop && c.parser->called())
+      event.reason = FinishReason::kToolCalls;
+  } else {
+    event.text = std::move(text);
+  }
+  if (event.finished) event.timings = {milliseconds(job.began, c.first), milliseconds(c.first, now)};
   const bool finished = event.finished;
-  if (finished || !event.text.empty()) job.sink(std::move(event));
-  if (finished) {
-    Handle handle = job.handle;
-    by_sequence_.erase(it);
-    jobs_.erase(handle);
-  }
+  if (finished || !event.text.empty() || !event.reasoning.empty() || !event.tool_calls.empty() ||
+      !event.logprobs.empty())
+    job.sink(std::move(event));
+  if (!finished) return;
+  c.finished = true;
+  by_sequence_.erase(it);
+  if (--job.running == 0) jobs_.erase(Handle{job.handle});
 }
 
 EngineLoad AsyncEngine::load() const {
@@ -170,9 +324,7 @@ void AsyncEngine::work() {
     for (Handle h : gone) {
       auto it = jobs_.find(h);
       if (it == jobs_.end()) continue;
-      if (!it->second->started) --waiting_;
-      engine_.cancel(it->second->sequence);
-      by_sequence_.erase(it->second->sequence);
+      drop(*it->second);
       jobs_.erase(it);
     }
     events.clear();
@@ -181,14 +333,10 @@ void AsyncEngine::work() {
     publish(!engine_.idle());
     for (const decode::TokenEvent& e : events) handle(e);
   }
-  for (auto& [handle, job] : jobs_) {
-    http::CompletionEvent event;
-    event.finished = true;
-    event.reason = http::FinishReason::kError;
-    event.error = "the server is stopping";
-    event.usage = job->usage;
-    job->sink(std::move(event));
-  }
+  std::lock_guard lock(mutex_);
+  for (auto& job : submitted_) job->sink(failure(ErrorCode::kUnavailable, "the server is stopping"));
+  submitted_.clear();
+  for (auto& [handle, job] : jobs_) job->sink(failure(ErrorCode::kUnavailable, "the server is stopping"));
 }
 
 }  // namespace hoist::serve

@@ -1,7 +1,8 @@
 // AsyncEngine: the decoding engine on a thread of its own, as the HTTP layer wants it.
 //
-// All locking is here; the engine inside knows none. submit() tokenizes on the caller's thread and queues;
-// the worker steps while there is work, turns tokens to text, finds stop strings and calls the sinks.
+// All locking is here; the engine inside knows none. submit() only queues: two threads read requests -
+// templates, tokens, grammars (preparer.h) - and hand them to the worker, which steps while there is work,
+// turns tokens to text, finds stop strings, tells reasoning and tool calls apart, and calls the sinks.
 #pragma once
 
 #include <atomic>
@@ -9,16 +10,18 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "decode/engine.h"
-#include "decode/text_stream.h"
 #include "http/completion_engine.h"
 #include "serve/engine_load.h"
+#include "serve/preparer.h"
+#include "serve/work_queue.h"
 
 namespace hoist::serve {
 
 struct AsyncOptions {
-  int64_t max_queue = 128;  // requests waiting for a place; more are refused (429)
+  int64_t max_queue = 128;  // choices waiting for a place; more are refused (429)
 };
 
 class AsyncEngine final : public http::CompletionEngine {
@@ -31,34 +34,44 @@ class AsyncEngine final : public http::CompletionEngine {
   Handle submit(http::CompletionRequest request, http::CompletionSink sink) override;
   void cancel(Handle handle) override;
   EngineLoad load() const;  // from any thread; as of the last step
+  void tokenize(http::TokenizeRequest request, std::function<void(http::TokenizeResult)> done) override;
+  void detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) override;
+
+  const Preparer& preparer() const { return preparer_; }
 
  private:
+  struct Choice;
   struct Job;
+  void prepare(Handle handle, http::CompletionRequest request, http::CompletionSink sink, bool stopping);
   void work();
   void start(std::unique_ptr<Job> job);
   void handle(const decode::TokenEvent& event);
   void publish(bool busy);
+  void drop(Job& job);
 
   const decode::Model& model_;
   decode::Engine& engine_;
   const AsyncOptions options_;
   const int64_t created_;
+  Preparer preparer_;
 
   // Shared with callers.
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::unordered_set<Handle> preparing_;  // submitted, read by nobody yet, and still wanted
   std::vector<std::unique_ptr<Job>> submitted_;
   std::vector<Handle> cancelled_;
   bool stopping_ = false;
   mutable std::mutex load_mutex_;
   EngineLoad load_;
   Handle next_ = 1;
-  std::atomic<int64_t> waiting_{0};  // submitted and not yet generating
+  std::atomic<int64_t> waiting_{0};  // choices submitted and not yet generating
 
   // The worker's own.
   std::unordered_map<Handle, std::unique_ptr<Job>> jobs_;
-  std::unordered_map<uint64_t, Job*> by_sequence_;
+  std::unordered_map<uint64_t, std::pair<Job*, size_t>> by_sequence_;
   std::thread worker_;
+  WorkQueue readers_;  // ends first
 };
 
 }  // namespace hoist::serve

@@ -31,11 +31,15 @@ class MeasuredEngine final : public http::CompletionEngine {
   http::EngineState state() const override;
   Handle submit(http::CompletionRequest request, http::CompletionSink sink) override;
   void cancel(Handle handle) override;
+  void tokenize(http::TokenizeRequest request, std::function<void(http::TokenizeResult)> done) override;
+  void detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) override;
 
  private:
-  struct Sequence;
-  void on_event(Sequence& s, const http::CompletionEvent& event);
-  void close(Sequence& s, std::string_view reason);
+  struct Choice;
+  struct Call;
+  http::CompletionEngine& attached() const;
+  void on_event(Call& call, const http::CompletionEvent& event);
+  void close(Call& call, Choice& choice, std::string_view reason);
 
   const std::string name_;
   Metrics& metrics_;
@@ -44,7 +48,7 @@ class MeasuredEngine final : public http::CompletionEngine {
   std::atomic<bool> stalled_{false};
   std::mutex mutex_;
   uint64_t next_ = 1;
-  std::unordered_map<Handle, std::shared_ptr<Sequence>> sequences_;  // not ended
+  std::unordered_map<Handle, std::shared_ptr<Call>> calls_;  // not ended
 };
 
 }  // namespace hoist::serve

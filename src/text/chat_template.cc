@@ -76,13 +76,12 @@ ChatTemplate ChatTemplate::from_config(std::string_view json, const std::string&
   result.source_ = at;
   result.special_tokens_ = tokens_of(config);
   if (given->is_string()) {
-    result.templates_.emplace("default", jinja::Template::parse(given->as_string(), at));
+    result.add("default", given->as_string(), at);
     return result;
   }
   const auto add = [&](const std::string& name, const Value& text) {
     if (!text.is_string()) throw_corrupt(fmt::format("{}: {}: expected a string", at, name));
-    result.templates_.emplace(name,
-                              jinja::Template::parse(text.as_string(), fmt::format("{}: {}", at, name)));
+    result.add(name, text.as_string(), fmt::format("{}: {}", at, name));
   };
   if (given->is_dict()) {
     for (const auto& [name, text] : given->entries()) add(name.as_string(), text);
@@ -107,12 +106,25 @@ ChatTemplate::SpecialTokens ChatTemplate::special_tokens_of(std::string_view jso
 
 ChatTemplate ChatTemplate::from_text(std::string_view text, SpecialTokens special_tokens,
                                      const std::string& source) {
+  return from_texts({{"default", std::string(text)}}, std::move(special_tokens), source);
+}
+
+ChatTemplate ChatTemplate::from_texts(const std::map<std::string, std::string>& texts,
+                                      SpecialTokens special_tokens, const std::string& source) {
   ChatTemplate result;
   result.source_ = source;
   result.special_tokens_ = std::move(special_tokens);
-  result.templates_.emplace("default", jinja::Template::parse(text, source));
+  for (const auto& [name, text] : texts) result.add(name, text, source);
   return result;
 }
+
+void ChatTemplate::add(const std::string& name, std::string_view text, const std::string& source) {
+  if (!templates_.emplace(name, jinja::Template::parse(text, source)).second) return;
+  texts_.append(text);
+  texts_ += '\0';
+}
+
+bool ChatTemplate::contains(std::string_view part) const { return texts_.find(part) != std::string::npos; }
 
 std::vector<std::string> ChatTemplate::names() const {
   std::vector<std::string> names;

@@ -46,6 +46,9 @@ class ChatTemplate {
   static SpecialTokens special_tokens_of(std::string_view config_json, const std::string& source);
   static ChatTemplate from_text(std::string_view text, SpecialTokens special_tokens,
                                 const std::string& source);
+  // The same for several, by name; at least one.
+  static ChatTemplate from_texts(const std::map<std::string, std::string>& texts,
+                                 SpecialTokens special_tokens, const std::string& source);
 
   jinja::RenderResult render(const ChatInput& input, const jinja::RenderOptions& options = {}) const;
 
@@ -53,11 +56,15 @@ class ChatTemplate {
   std::vector<std::string> names() const;  // of the templates: "default", "tool_use", "rag", ...
   // Whether the template that would be used mentions `name`: a template without `tools` ignores tools.
   bool mentions(std::string_view name, const std::string& template_name = "") const;
+  // Whether the text of any of the templates holds `part`: "<tool_call>" tells how a model calls tools.
+  bool contains(std::string_view part) const;
 
  private:
+  void add(const std::string& name, std::string_view text, const std::string& source);
   const jinja::Template& choose(const std::string& name, bool tools) const;
   std::string source_;
   std::map<std::string, jinja::Template> templates_;
+  std::string texts_;  // of all templates, with a NUL between
   SpecialTokens special_tokens_;
 };
 

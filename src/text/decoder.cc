@@ -103,8 +103,8 @@ struct ByteLevelStage : Stage {
 // The replacement character becomes a space, or nothing in the first token.
 struct MetaspaceStage : Stage {
   const DecoderStep& step;
-  bool first = true;
-  explicit MetaspaceStage(const DecoderStep& s) : step(s) {}
+  bool first;
+  MetaspaceStage(const DecoderStep& s, bool at_start) : step(s), first(at_start) {}
   void text(std::string_view chunk) override {
     std::string out;
     for (size_t at = 0; at < chunk.size();) {
@@ -195,7 +195,7 @@ struct StripStage : Stage {
   const DecoderStep& step;
   uint64_t to_cut;
   uint64_t held = 0;  // trailing copies that may still have to go, at most `stop`
-  explicit StripStage(const DecoderStep& s) : step(s), to_cut(s.start) {}
+  StripStage(const DecoderStep& s, bool at_start) : step(s), to_cut(at_start ? s.start : 0) {}
   void text(std::string_view chunk) override {
     std::string out;
     for (size_t at = 0; at < chunk.size();) {
@@ -302,7 +302,8 @@ struct WordPieceStage : Stage {
 
 // Without a decoder tokens are joined by spaces.
 struct JoinStage : Stage {
-  bool first = true, open = false;
+  bool first, open = false;
+  explicit JoinStage(bool at_start) : first(at_start) {}
   void text(std::string_view chunk) override {
     begin();
     pass(chunk);
@@ -320,7 +321,7 @@ struct JoinStage : Stage {
 
 }  // namespace
 
-DecoderChain::DecoderChain(const std::vector<DecoderStep>& steps, bool has_decoder)
+DecoderChain::DecoderChain(const std::vector<DecoderStep>& steps, bool has_decoder, bool at_start)
     : sink_(std::make_unique<Sink>()),
       budget_(std::make_unique<uint64_t>(expansion_limit(0))),
       steps_(std::make_unique<StepBudget>(StepBudget::for_text(0))) {
@@ -331,21 +332,25 @@ DecoderChain::DecoderChain(const std::vector<DecoderStep>& steps, bool has_decod
         stages_.push_back(std::make_unique<ByteLevelStage>());
         fused = true;
         break;
-      case DecoderStep::Kind::kMetaspace: stages_.push_back(std::make_unique<MetaspaceStage>(step)); break;
+      case DecoderStep::Kind::kMetaspace:
+        stages_.push_back(std::make_unique<MetaspaceStage>(step, at_start));
+        break;
       case DecoderStep::Kind::kBpe: stages_.push_back(std::make_unique<BpeStage>(step)); break;
       case DecoderStep::Kind::kByteFallback: stages_.push_back(std::make_unique<ByteFallbackStage>()); break;
       case DecoderStep::Kind::kFuse:
         stages_.push_back(std::make_unique<FuseStage>());
         fused = true;
         break;
-      case DecoderStep::Kind::kStrip: stages_.push_back(std::make_unique<StripStage>(step)); break;
+      case DecoderStep::Kind::kStrip:
+        stages_.push_back(std::make_unique<StripStage>(step, at_start || !fused));
+        break;
       case DecoderStep::Kind::kReplace:
         stages_.push_back(std::make_unique<ReplaceStage>(step, !fused));
         break;
       case DecoderStep::Kind::kWordPiece: stages_.push_back(std::make_unique<WordPieceStage>(step)); break;
     }
   }
-  if (!has_decoder) stages_.push_back(std::make_unique<JoinStage>());
+  if (!has_decoder) stages_.push_back(std::make_unique<JoinStage>(at_start));
   for (size_t i = 0; i < stages_.size(); ++i) {
     stages_[i]->next = i + 1 < stages_.size() ? stages_[i + 1].get() : sink_.get();
     stages_[i]->budget = budget_.get();

@@ -37,8 +37,8 @@ struct DecoderStep {
 class DecoderChain {
  public:
   // An empty list without a decoder joins tokens with spaces, as the reference does; `steps` must outlive
-  // this.
-  DecoderChain(const std::vector<DecoderStep>& steps, bool has_decoder);
+  // this. `at_start`: the first token begins the text; otherwise nothing is cut off or left out at its start.
+  DecoderChain(const std::vector<DecoderStep>& steps, bool has_decoder, bool at_start = true);
   ~DecoderChain();
 
   // Appends to `out` the text that is certain now.

@@ -206,9 +206,9 @@ struct StreamDecoder::State {
   DecoderChain chain;
 };
 
-StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special)
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special, bool at_start)
     : state_(new State{*tokenizer.impl_, skip_special,
-                       DecoderChain(tokenizer.impl_->decoder, tokenizer.impl_->has_decoder)}) {}
+                       DecoderChain(tokenizer.impl_->decoder, tokenizer.impl_->has_decoder, at_start)}) {}
 StreamDecoder::~StreamDecoder() = default;
 StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
 StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;

@@ -58,6 +58,9 @@ class Tokenizer {
   // The token as the file spells it (byte-level tokens in the byte alphabet).
   std::optional<std::string_view> id_to_token(int32_t id) const;
   bool is_special(int32_t id) const;
+  // What the token writes in the middle of a text: for grammars, and to show it alone. May be part of a
+  // character. Empty for special tokens and ids without a token.
+  std::string bytes_of(int32_t id) const;
 
   // The file as it was read, for a checkpoint to keep beside its weights.
   const std::string& json() const;
@@ -70,11 +73,13 @@ class Tokenizer {
   std::unique_ptr<Impl> impl_;
 };
 
-// Decodes one token at a time. All that feed() and finish() return, joined, equals decode() of all ids.
+// Decodes one token at a time. All that feed() and finish() return, joined, equals decode() of all ids (with
+// at_start).
 class StreamDecoder {
  public:
-  // `tokenizer` must outlive this.
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true);
+  // `tokenizer` must outlive this. `at_start`: the first token begins the text, so that the space some
+  // tokenizers write before it is left out; otherwise other text came before.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true, bool at_start = true);
   ~StreamDecoder();
   StreamDecoder(StreamDecoder&&) noexcept;
   StreamDecoder& operator=(StreamDecoder&&) noexcept;

@@ -52,5 +52,19 @@ TEST(TextStream, HeldTextComesOutAtTheEnd) {
   EXPECT_EQ(stream(*t, "text ab", {"abc"}), "text ab");
 }
 
+TEST(TextStream, StopsWaitForTheLeastLength) {
+  auto t = characters();
+  TextStream s(*t, std::vector<std::string>{"ab"});
+  std::string out;
+  int fed = 0;
+  for (int32_t id : t->encode("abxabab", false)) {
+    out += s.feed(id, ++fed > 4);
+    if (s.stopped()) break;
+  }
+  EXPECT_EQ(out, "abxab") << "text that was given out begins no stop string";
+  EXPECT_TRUE(s.stopped());
+  EXPECT_EQ(fed, 7);
+}
+
 }  // namespace
 }  // namespace hoist::decode

@@ -1,11 +1,12 @@
-// Any bytes as the body of POST /v1/completions or of an encoder's routes, and as an HTTP request on the
-// wire. What is accepted is in range and the refusals are ApiErrors; how the wire is cut into packets changes
-// nothing. Links: http io
+// Any bytes as the body of POST /v1/completions, /v1/chat/completions or an encoder's routes, and as an HTTP
+// request on the wire. What is accepted is in range and the refusals are ApiErrors; how the wire is cut into
+// packets changes nothing. Links: http io
 #include <algorithm>
 
 #include "base/check.h"
 #include "http/api_error.h"
 #include "http/body_reader.h"
+#include "http/chat_request.h"
 #include "http/completion_request.h"
 #include "http/encoder_request.h"
 #include "http/request_head.h"
@@ -15,10 +16,10 @@ using namespace hoist::http;
 
 namespace {
 
-void check_body(std::string_view text) {
+void check_body(std::string_view text, bool chat) {
   CompletionsCall call;
   try {
-    call = parse_completions_call(text, 1 << 20);
+    call = chat ? parse_chat_call(text, 1 << 20) : parse_completions_call(text, 1 << 20);
   } catch (const ApiError& error) {
     HOIST_CHECK(error.status == 400 && !error.message.empty(), "a refusal says why");
     error_json(error);
@@ -29,6 +30,11 @@ void check_body(std::string_view text) {
     HOIST_CHECK(r.max_tokens >= 1 && r.temperature >= 0 && r.temperature <= 100, "range");
     HOIST_CHECK(r.top_p > 0 && r.top_p <= 1 && r.min_p >= 0 && r.min_p <= 1 && r.top_k >= 0, "range");
     HOIST_CHECK(r.repeat_penalty >= 0.01 && r.repeat_penalty <= 100, "range");
+    HOIST_CHECK(r.n >= 1 && r.n <= CompletionsCall::kMaxChoices && r.logprobs >= -1 && r.logprobs <= 20,
+                "range");
+    HOIST_CHECK(r.min_tokens >= 0 && r.min_tokens <= r.max_tokens, "range");
+    HOIST_CHECK(chat == (r.chat != nullptr), "a chat has a conversation");
+    for (const auto& [id, bias] : r.logit_bias) HOIST_CHECK(id >= 0 && bias >= -100 && bias <= 100, "bias");
     HOIST_CHECK(r.stop.size() <= CompletionsCall::kMaxStops, "stops");
     for (const std::string& stop : r.stop) HOIST_CHECK(!stop.empty(), "an empty stop string never ends");
     for (const int64_t id : r.prompt_ids) HOIST_CHECK(id >= 0, "ids");
@@ -89,7 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 2 == 0) {
-    check_body(text);
+    check_body(text, data[0] % 4 == 2);
     check_encoder_body(text);
   } else {
     check_wire(text);

@@ -69,8 +69,10 @@ TEST(Completions, EveryFieldReachesTheEngine) {
   post(running.port(),
        Json::parse(R"({"prompt":"p","max_tokens":7,"temperature":0.5,"top_k":40,"top_p":0.9,"min_p":0.1,
                        "repeat_penalty":1.25,"seed":9223372036854775807,"stop":["\n\n","END"],"user":"u",
-                       "metadata":{"a":1},"n":1,"best_of":1,"presence_penalty":0,"frequency_penalty":0.0,
-                       "logit_bias":{},"logprobs":null,"suffix":null,"stream":false,"echo":null})"));
+                       "metadata":{"a":1},"n":1,"best_of":1,"presence_penalty":0.5,"frequency_penalty":-2,
+                       "logit_bias":{"0":2.5,"7":-100},"logprobs":0,"suffix":null,"stream":false,"echo":null,
+                       "min_tokens":3,"stop_token_ids":[5,6],"ignore_eos":true,
+                       "regex":"[a-z]+"})"));
   CompletionRequest seen = running.engine.last_request();
   EXPECT_EQ(seen.prompt, "p");
   EXPECT_EQ(seen.max_tokens, 7);
@@ -81,6 +83,16 @@ TEST(Completions, EveryFieldReachesTheEngine) {
   EXPECT_EQ(seen.repeat_penalty, 1.25);
   EXPECT_EQ(seen.seed, 9223372036854775807u);
   EXPECT_EQ(seen.stop, (std::vector<std::string>{"\n\n", "END"}));
+  EXPECT_EQ(seen.presence_penalty, 0.5);
+  EXPECT_EQ(seen.frequency_penalty, -2);
+  EXPECT_EQ(seen.logit_bias, (std::vector<std::pair<int64_t, double>>{{0, 2.5}, {7, -100}}));
+  EXPECT_EQ(seen.logprobs, 0);
+  EXPECT_EQ(seen.min_tokens, 3);
+  EXPECT_EQ(seen.stop_token_ids, (std::vector<int64_t>{5, 6}));
+  EXPECT_TRUE(seen.ignore_eos);
+  EXPECT_EQ(seen.format.kind, AnswerFormat::Kind::kRegex);
+  EXPECT_EQ(seen.format.text, "[a-z]+");
+  EXPECT_EQ(seen.format.field, "regex");
 
   post(running.port(),
        Json::parse(R"({"prompt":"p","stop":"x","repetition_penalty":1.5,"top_k":-1,"seed":null,
@@ -129,16 +141,43 @@ TEST(Completions, RefusalsNameTheField) {
       {"stream_options", "true"},
       {"stream_options", R"({"x":1})"},
       {"stream_options", R"({"include_usage":1})"},
-      {"n", "2"},
+      {"n", "129"},
       {"n", "0"},
       {"n", "2147483648"},
       {"n", "1.0"},
       {"best_of", "3"},
-      {"presence_penalty", "0.1"},
-      {"frequency_penalty", "-2"},
-      {"logit_bias", R"({"5":1})"},
-      {"suffix", "\"s\""},
-      {"logprobs", "0"},
+      {"presence_penalty", "2.1"},
+      {"frequency_penalty", "-2.1"},
+      {"logit_bias", R"({"5":101})"},
+      {"logit_bias", R"({"-5":1})"},
+      {"logit_bias", R"({"05":1})"},
+      {"logit_bias", R"({"":1})"},
+      {"logit_bias", R"({"4294967296":1})"},
+      {"logit_bias", "[1]"},
+      {"suffix", "1"},
+      {"logprobs", "21"},
+      {"logprobs", "-1"},
+      {"logprobs", "true"},
+      {"top_logprobs", "1"},
+      {"min_tokens", "-1"},
+      {"min_tokens", "17"},
+      {"max_completion_tokens", "0"},
+      {"stop_token_ids", "[-1]"},
+      {"stop_token_ids", "5"},
+      {"ignore_eos", "1"},
+      {"messages", "[]"},
+      {"response_format", "\"json\""},
+      {"response_format", R"({"type":"xml"})"},
+      {"response_format", R"({"type":"json_schema"})"},
+      {"response_format", R"({"type":"json_schema","json_schema":{"schema":{},"x":1}})"},
+      {"response_format", R"({"type":"text","x":1})"},
+      {"structured_outputs", R"({"json":{},"regex":"a"})"},
+      {"structured_outputs", R"({"whitespace_pattern":"a"})"},
+      {"grammar", "\"\""},
+      {"regex", "5"},
+      {"json_schema", "5"},
+      {"guided_choice", "[]"},
+      {"guided_choice", "[1]"},
       {"user", "1"},
       {"metadata", "1"},
       {"tools", "[]"},
@@ -170,6 +209,14 @@ TEST(Completions, RefusalsNameTheField) {
   EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"echo", true}}, 400)["error"]["param"], "echo");
   const Json both = {{"prompt", "a"}, {"repeat_penalty", 1}, {"repetition_penalty", 1}};
   EXPECT_EQ(post(running.port(), both, 400)["error"]["param"], "repetition_penalty");
+  const Json limits = {{"max_completion_tokens", 1}, {"max_tokens", 1}, {"prompt", "a"}};
+  EXPECT_EQ(post(running.port(), limits, 400)["error"]["param"], "max_tokens") << "the later one";
+  const Json formats = {{"grammar", "root ::= \"a\""}, {"prompt", "a"}, {"regex", "a"}};
+  EXPECT_EQ(post(running.port(), formats, 400)["error"]["param"], "regex");
+  const Json echo = {{"prompt", "a"}, {"echo", true}, {"logprobs", 1}};
+  EXPECT_EQ(post(running.port(), echo, 400)["error"]["param"], "echo");
+  EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"suffix", "s"}}, 400)["error"]["param"], "suffix");
+  EXPECT_EQ(post(running.port(), {{"prompt", {"a", "b"}}, {"n", 65}}, 400)["error"]["param"], "n");
   const Json lonely = {{"prompt", "a"}, {"stream_options", {{"include_usage", true}}}};
   EXPECT_EQ(post(running.port(), lonely, 400)["error"]["param"], "stream_options");
   EXPECT_EQ(running.engine.running(), 0u);
@@ -350,6 +397,13 @@ TEST(Engine, ASlowReaderIsCancelled) {
   EXPECT_EQ(ask(running.port(), "GET", "/health").status, 200);
 }
 
+std::string body_for(const std::string& path) {
+  if (path == "/detokenize") return R"({"tokens":[97]})";
+  if (path.find("chat") != std::string::npos || path == "/apply-template")
+    return R"({"messages":[{"role":"user","content":"a"}]})";
+  return R"({"prompt":"a"})";
+}
+
 TEST(Routes, EveryMethodOfEveryRoute) {
   RunningServer running;
   running.start();
@@ -359,9 +413,9 @@ TEST(Routes, EveryMethodOfEveryRoute) {
     for (const char* tried :
          {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"}) {
       const Answer answer =
-          ask(running.port(), tried, path, std::string(tried) == "POST" ? R"({"prompt":"a"})" : "");
+          ask(running.port(), tried, path, std::string(tried) == "POST" ? body_for(path) : "");
       const bool right = method == tried || (method == "GET" && std::string(tried) == "HEAD");
-      const int expected = !right ? 405 : path == "/v1/chat/completions" ? 501 : 200;
+      const int expected = right ? 200 : 405;
       EXPECT_EQ(answer.status, expected) << tried << " " << path;
       EXPECT_EQ(answer.header("X-Content-Type-Options"), "nosniff");
       if (!right) {

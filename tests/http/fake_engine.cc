@@ -78,34 +78,79 @@ FakeEngine::Sequence FakeEngine::plan(const CompletionRequest& request, int64_t 
 }
 
 FakeEngine::Handle FakeEngine::submit(CompletionRequest request, CompletionSink sink) {
-  const int64_t prompt_tokens = request.prompt_ids.empty() ? count_words(request.prompt)
-                                                           : static_cast<int64_t>(request.prompt_ids.size());
+  const int64_t prompt_tokens = request.chat ? count_words(request.chat->messages)
+                                : request.prompt_ids.empty()
+                                    ? count_words(request.prompt)
+                                    : static_cast<int64_t>(request.prompt_ids.size());
   if (prompt_tokens >= options_.context) throw ContextLengthError(prompt_tokens, options_.context);
-  Sequence sequence = plan(request, prompt_tokens);
-  sequence.sink = std::move(sink);
+  CompletionEvent taken;
+  taken.usage.prompt_tokens = prompt_tokens;
+  if (options_.refuse) try {
+      options_.refuse(request);
+    } catch (...) {
+      taken.finished = true;
+      taken.reason = FinishReason::kError;
+      taken.refused = std::current_exception();
+    }
   const std::lock_guard lock(mutex_);
   if (sequences_.size() >= options_.max_queue)
     throw Error(ErrorCode::kResourceExhausted, "the queue is full: " + std::to_string(sequences_.size()) +
                                                    " requests are waiting or running");
+  sink(taken);
+  if (!taken.finished)
+    for (int64_t choice = 0; choice < request.n; ++choice) {
+      Sequence sequence = plan(request, prompt_tokens);
+      sequence.sink = sink;
+      sequence.handle = next_handle_;
+      sequence.choice = choice;
+      sequences_.push_back(std::move(sequence));
+    }
   last_request_ = std::move(request);
-  sequence.handle = next_handle_++;
-  sequences_.push_back(std::move(sequence));
   changed_.notify_all();
-  return sequences_.back().handle;
+  return next_handle_++;
+}
+
+void FakeEngine::tokenize(TokenizeRequest request, std::function<void(TokenizeResult)> done) {
+  TokenizeResult result;
+  result.text = request.chat ? request.chat->messages : request.text;
+  if (request.add_special_tokens.value_or(!request.chat)) {
+    result.ids.push_back(256);
+    result.pieces.push_back("<s>");
+  }
+  for (const char c : result.text) {
+    result.ids.push_back(static_cast<unsigned char>(c));
+    result.pieces.push_back(std::string(1, c));
+  }
+  done(std::move(result));
+}
+
+void FakeEngine::detokenize(std::vector<int64_t> ids, std::function<void(TokenizeResult)> done) {
+  TokenizeResult result;
+  for (const int64_t id : ids) {
+    if (id > 255) throw FieldError(ErrorCode::kInvalidArgument, "tokens", "found " + std::to_string(id));
+    result.text += static_cast<char>(id);
+  }
+  done(std::move(result));
 }
 
 void FakeEngine::cancel(Handle handle) {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(sequences_.begin(), sequences_.end(),
-                                  [&](const Sequence& s) { return s.handle == handle; });
-  if (found == sequences_.end()) return;
-  sequences_.erase(found);
-  ++cancelled_;
+  const size_t gone = std::erase_if(sequences_, [&](const Sequence& s) { return s.handle == handle; });
+  if (gone == 0) return;
+  cancelled_ += static_cast<int>(gone);
   changed_.notify_all();
 }
 
 CompletionEvent FakeEngine::advance(Sequence& sequence) const {
   CompletionEvent event;
+  if (!options_.script.empty()) {
+    event = options_.script[sequence.next++];
+    event.finished = sequence.next == options_.script.size();
+    event.choice = sequence.choice;
+    event.usage = {sequence.prompt_tokens, static_cast<int64_t>(sequence.next)};
+    return event;
+  }
+  event.choice = sequence.choice;
   if (options_.fail_after >= 0 && static_cast<int64_t>(sequence.next) >= options_.fail_after) {
     event.finished = true;
     event.reason = FinishReason::kError;

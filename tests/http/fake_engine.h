@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -14,11 +15,14 @@
 namespace hoist::http {
 
 struct FakeEngineOptions {
-  int64_t context = 512;              // tokens; a prompt has one token per word
-  size_t max_queue = 64;              // sequences under way before submit refuses
-  std::chrono::microseconds step{0};  // pause between steps
-  std::string token;                  // this text for every token instead of the story
-  int64_t fail_after = -1;            // ends with kError after this many tokens
+  int64_t context = 512;                // tokens; a prompt has one token per word
+  size_t max_queue = 64;                // sequences under way before submit refuses
+  std::chrono::microseconds step{0};    // pause between steps
+  std::string token;                    // this text for every token instead of the story
+  int64_t fail_after = -1;              // ends with kError after this many tokens
+  std::vector<CompletionEvent> script;  // says this, whatever it is asked; the last one finishes
+  std::function<void(const CompletionRequest&)>
+      refuse;  // may throw: the request is refused later, by an event
 };
 
 class FakeEngine : public CompletionEngine {
@@ -31,6 +35,10 @@ class FakeEngine : public CompletionEngine {
   EngineState state() const override { return state_; }
 
   void set_state(EngineState state) { state_ = state; }
+  // One token a byte.
+  void tokenize(TokenizeRequest request, std::function<void(TokenizeResult)> done) override;
+  void detokenize(std::vector<int64_t> ids, std::function<void(TokenizeResult)> done) override;
+
   void hold();  // no step until release()
   void release();
   size_t running() const;
@@ -46,6 +54,7 @@ class FakeEngine : public CompletionEngine {
  private:
   struct Sequence {
     Handle handle = 0;
+    int64_t choice = 0;
     CompletionSink sink;
     std::vector<std::string> pieces;
     FinishReason reason = FinishReason::kStop;

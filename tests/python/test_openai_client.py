@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
-"""The real `openai` client against `hoist serve`: completions, streaming, models, errors, a cut stream.
+"""The real `openai` client against `hoist serve`: completions, chats, streaming, formats, tools, models, errors, a cut
+stream.
 
 Usage: test_openai_client.py HOIST_BINARY MODEL_FOLDER      (exit 77 when the openai package is missing)
 """
 
 import concurrent.futures
+import contextlib
+import json
+import pathlib
 import sys
+import tempfile
+import urllib.request
 
 import server_process
 
@@ -95,7 +101,9 @@ def check_extra_fields(client, model):
 def check_errors(client, model):
     create = client.completions.create
     expect(openai.BadRequestError, lambda: create(model=model, prompt=PROMPT, temperature=-1), param="temperature")
-    expect(openai.BadRequestError, lambda: create(model=model, prompt=PROMPT, n=2), param="n", code="unsupported")
+    expect(openai.BadRequestError, lambda: create(model=model, prompt=PROMPT, n=500), param="n")
+    expect(openai.BadRequestError, lambda: create(model=model, prompt=PROMPT, best_of=2), param="best_of", code="unsupported")
+    expect(openai.BadRequestError, lambda: create(model=model, prompt=PROMPT, extra_body={"regex": "("}), param="regex")
     expect(openai.BadRequestError, lambda: create(model=model, prompt=PROMPT, extra_body={"typo": 1}), param="typo")
     expect(openai.BadRequestError, lambda: create(model=model, prompt="word " * 50000), code="context_length_exceeded")
     expect(openai.NotFoundError, lambda: create(model="other", prompt=PROMPT), code="model_not_found")
@@ -104,6 +112,130 @@ def check_errors(client, model):
     error = expect(openai.InternalServerError, lambda: client.chat.completions.create(model=model, messages=messages),
                    status_code=501)
     assert "template" in str(error)
+
+
+def check_sampling(client, model, whole):
+    """Choices, biases, penalties, log-probabilities and timings."""
+    create = client.completions.create
+    several = create(model=model, prompt=PROMPT, max_tokens=8, n=3, seed=5)
+    assert [choice.index for choice in several.choices] == [0, 1, 2]
+    alone = create(model=model, prompt=PROMPT, max_tokens=8, seed=7)
+    assert several.choices[2].text == alone.choices[0].text, "choice i draws with seed + i"
+    assert several.usage.prompt_tokens == alone.usage.prompt_tokens
+    listed = create(model=model, prompt=PROMPT, max_tokens=24, temperature=0, logprobs=2)
+    choice = listed.choices[0]
+    assert choice.text == whole.choices[0].text and "".join(choice.logprobs.tokens) == choice.text, choice
+    for token, value, top in zip(choice.logprobs.tokens, choice.logprobs.token_logprobs, choice.logprobs.top_logprobs):
+        assert value <= 0 and top[token] == value == max(top.values()), (token, value, top)
+    assert listed.timings["predicted_n"] == listed.usage.completion_tokens and listed.timings["predicted_ms"] >= 0
+    plain = create(model=model, prompt=PROMPT, max_tokens=40, temperature=0)
+    other = create(model=model, prompt=PROMPT, max_tokens=40, temperature=0, frequency_penalty=2, presence_penalty=2)
+    assert plain.choices[0].text != other.choices[0].text
+    token = post(client, "/tokenize", {"content": "the"})["tokens"][0]
+    biased = create(model=model, prompt=PROMPT, max_tokens=3, temperature=0, logit_bias={str(token): 100})
+    assert biased.choices[0].text == post(client, "/detokenize", {"tokens": [token] * 3})["content"] or \
+        biased.choices[0].text.strip() == post(client, "/detokenize", {"tokens": [token] * 3})["content"].strip()
+
+
+def post(client, path, body):
+    url = str(client.base_url).removesuffix("/v1/").removesuffix("/v1") + path
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0},
+                   "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+TOOLS = [{"type": "function", "function": {"name": "find", "description": "Finds a cat", "parameters": SCHEMA}}]
+TEMPLATE = """{{ bos_token }}{% if tools %}<tool_call>{{ tools | tojson }}</tool_call>
+{% endif %}{% for m in messages %}{{ m.role }}: {{ m.content }}
+{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"""
+
+
+def check_value(text):
+    value = json.loads(text)
+    assert set(value) <= set(SCHEMA["properties"]) and {"name", "age"} <= set(value), value
+    assert isinstance(value["name"], str) and len(value["name"]) <= 12, value
+    assert isinstance(value["age"], int) and value["age"] >= 0, value
+    assert all(tag in "ab" for tag in value.get("tags", [])), value
+
+
+def check_formats(client, model):
+    """Whatever the seed and the cap, the answer is a value of the schema."""
+    for seed in range(12):
+        answer = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": "A cat, please."}], seed=seed, max_tokens=60 + 10 * seed,
+            response_format={"type": "json_schema", "json_schema": {"name": "cat", "schema": SCHEMA, "strict": True}})
+        check_value(answer.choices[0].message.content)
+    answer = client.completions.create(model=model, prompt=PROMPT, max_tokens=20, extra_body={"regex": "(yes|no)!"})
+    assert answer.choices[0].text in ("yes!", "no!"), answer
+    expect(openai.BadRequestError, lambda: client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "a"}],
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}),
+        param="response_format")
+
+
+def check_chat(client, model):
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
+    create = client.chat.completions.create
+    whole = create(model=model, messages=messages, max_completion_tokens=20, temperature=0, logprobs=True, top_logprobs=2)
+    choice = whole.choices[0]
+    assert whole.object == "chat.completion" and choice.message.role == "assistant" and choice.message.content, whole
+    assert len(choice.logprobs.content) == whole.usage.completion_tokens, choice
+    assert len(choice.logprobs.content[0].top_logprobs) == 2
+    chunks = list(create(model=model, messages=messages, max_completion_tokens=20, temperature=0, stream=True,
+                         stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    text = "".join(c.delta.content or "" for chunk in chunks for c in chunk.choices)
+    assert text == choice.message.content, (text, choice.message.content)
+    assert chunks[-2].choices[0].finish_reason == choice.finish_reason
+    assert counts(chunks[-1].usage) == counts(whole.usage) and chunks[-1].choices == []
+    rendered = post(client, "/apply-template", {"messages": messages})["prompt"]
+    assert rendered.endswith("system: Be kind.\nuser: Hello\nassistant:"), rendered
+    counted = post(client, "/tokenize", {"messages": messages})
+    assert counted["count"] == whole.usage.prompt_tokens, counted
+    expect(openai.BadRequestError, lambda: create(model=model, messages=[{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": "data:,"}}]}]), param="messages")
+
+
+def check_tools(client, model):
+    messages = [{"role": "user", "content": "Find the cat."}]
+    for choice in ("required", {"type": "function", "function": {"name": "find"}}):
+        options = {"model": model, "messages": messages, "tools": TOOLS, "tool_choice": choice, "max_tokens": 250,
+                   "parallel_tool_calls": False, "seed": 3}
+        answer = client.chat.completions.create(**options).choices[0]
+        assert answer.finish_reason == "tool_calls" and answer.message.content is None, answer
+        call = answer.message.tool_calls[0]
+        assert call.type == "function" and call.function.name == "find" and call.id, call
+        check_value(call.function.arguments)
+        name, arguments = "", ""
+        for chunk in client.chat.completions.create(**options, stream=True):
+            for delta in chunk.choices[0].delta.tool_calls or []:
+                name += delta.function.name or ""
+                arguments += delta.function.arguments or ""
+        assert (name, arguments) == ("find", call.function.arguments), (name, arguments)
+
+
+def check_description(client):
+    url = str(client.base_url).removesuffix("/v1/").removesuffix("/v1") + "/openapi.json"
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        paths = json.load(answer)["paths"]
+    assert {"/v1/completions", "/v1/chat/completions", "/tokenize", "/openapi.json"} <= set(paths), paths.keys()
+
+
+@contextlib.contextmanager
+def with_template(folder):
+    """The same model with a chat template."""
+    with tempfile.TemporaryDirectory() as copy:
+        for file in pathlib.Path(folder).resolve().iterdir():
+            (pathlib.Path(copy) / file.name).symlink_to(file)
+        (pathlib.Path(copy) / "chat_template.jinja").write_text(TEMPLATE)
+        yield copy
 
 
 def check_leaving(client, model):
@@ -127,7 +259,16 @@ def main():
         check_batches(client, model)
         check_extra_fields(client, model)
         check_errors(client, model)
+        check_sampling(client, model, whole)
+        check_description(client)
         check_leaving(client, model)
+        client.close()
+    with with_template(model_folder) as folder, server_process.serving(sys.argv[1], folder) as url:
+        client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120)
+        model = check_models(client)
+        check_chat(client, model)
+        check_formats(client, model)
+        check_tools(client, model)
         client.close()
     print("ok: the openai client", openai.__version__)
     return 0

@@ -47,6 +47,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace hoist::text {
 
@@ -59,6 +60,18 @@ struct JsonGrammarOptions {
   uint32_t max_whitespace = 16;
 };
 
+// One or more JSON values between given texts, as tool calls are written:
+//   begin, one of `choices`, (separator, one of `choices`)*, end
+struct TaggedValues {
+  struct Choice {
+    std::string before, schema, after;
+  };
+  std::string begin, end;
+  std::vector<Choice> choices;  // at least one
+  std::string separator;
+  bool several = false;  // false: exactly one
+};
+
 class Grammar {
  public:
   // All throw Error: kInvalidArgument for what is malformed, kUnsupported for what we do not do, by name and
@@ -66,6 +79,7 @@ class Grammar {
   static Grammar from_ebnf(std::string_view text);
   static Grammar from_regex(std::string_view expression);
   static Grammar from_json_schema(std::string_view schema, const JsonGrammarOptions& options = {});
+  static Grammar from_tagged_values(const TaggedValues& values, const JsonGrammarOptions& options = {});
   static Grammar json_object(const JsonGrammarOptions& options = {});  // any JSON object
 
   size_t states() const;

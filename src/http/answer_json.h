@@ -1,0 +1,39 @@
+// Answers as JSON: whole ones and the chunks of streams, of completions and of chats.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/completion_engine.h"
+#include "io/json_value.h"
+
+namespace hoist::http {
+
+// What a choice has said so far; of a stream, only what later chunks need.
+struct ChoiceAnswer {
+  std::string reasoning, text;
+  std::vector<ToolCallDelta> calls;  // whole ones
+  std::vector<TokenLogprobs> logprobs;
+  size_t logprob_characters = 0;  // of the tokens whose log-probabilities were written
+
+  void add(CompletionEvent event);
+};
+
+const char* finish_reason_name(FinishReason reason);
+io::JsonValue usage_json(const CompletionUsage& usage);
+// As llama-server names them. Rates are of tokens after the first, which the prompt's time has paid for.
+io::JsonValue timings_json(const CompletionUsage& usage, const CompletionTimings& timings);
+
+// A choice of a whole answer.
+io::JsonValue completion_choice(size_t index, ChoiceAnswer& answer, FinishReason reason, bool logprobs);
+io::JsonValue chat_choice(size_t index, const ChoiceAnswer& answer, FinishReason reason, bool logprobs);
+
+// The choices of the chunks that an event makes; `reason` null: it goes on. `answer` keeps count.
+std::vector<io::JsonValue> completion_chunks(size_t index, const CompletionEvent& event, ChoiceAnswer& answer,
+                                             bool logprobs);
+std::vector<io::JsonValue> chat_chunks(size_t index, const CompletionEvent& event, bool logprobs);
+io::JsonValue completion_chunk(size_t index, std::string_view text);  // of text alone
+io::JsonValue chat_role_chunk(size_t index);
+
+}  // namespace hoist::http

@@ -1,0 +1,237 @@
+// Requests through templates, tokenizer, engine and parsers, as the API hands them over.
+#include "serve/async_engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "serve/tiny_model.h"
+
+namespace hoist::serve {
+namespace {
+
+using http::FinishReason;
+
+TEST(AsyncEngine, ChoicesAreWhatTheirSeedsSayAlone) {
+  Served served;
+  http::CompletionRequest r = text_request("once", 24);
+  r.n = 4;
+  r.seed = 40;
+  const std::vector<Said> together = ask(served.async, r);
+  for (uint64_t i = 0; i < 4; ++i) {
+    http::CompletionRequest alone = text_request("once", 24);
+    alone.seed = 40 + i;
+    const Said s = ask_one(served.async, std::move(alone));
+    EXPECT_EQ(s.text, together[i].text);
+    EXPECT_EQ(s.usage.completion_tokens, together[i].usage.completion_tokens);
+    EXPECT_TRUE(together[i].timed);
+  }
+  EXPECT_NE(together[0].text, together[1].text);
+}
+
+TEST(AsyncEngine, LogprobsAreOfTheTokensSaid) {
+  Served served;
+  http::CompletionRequest r = text_request("once", 12);
+  r.logprobs = 3;
+  r.temperature = 0;
+  r.ignore_eos = true;
+  const Said s = ask_one(served.async, r);
+  ASSERT_EQ(s.logprobs.size(), 12u);
+  for (const http::TokenLogprobs& step : s.logprobs) {
+    ASSERT_EQ(step.top.size(), 3u);
+    EXPECT_EQ(step.top[0].bytes, step.chosen.bytes) << "greedy";
+    EXPECT_EQ(step.top[0].logprob, step.chosen.logprob);
+    EXPECT_LE(step.top[1].logprob, step.top[0].logprob);
+    EXPECT_LT(step.chosen.logprob, 0);
+  }
+  r.logprobs = -1;
+  EXPECT_EQ(ask_one(served.async, r).text, s.text);
+}
+
+TEST(AsyncEngine, BiasesPenaltiesAndEnds) {
+  Served served;
+  const int32_t x = served.model.tokenizer->encode("x", false).at(0), end = served.model.eos_ids[0];
+  http::CompletionRequest r = text_request("once", 8);
+  r.logit_bias = {{x, 100}};
+  EXPECT_EQ(ask_one(served.async, r).text, "xxxxxxxx");
+  r.frequency_penalty = 2;
+  r.logit_bias = {{x, 1}};
+  r.max_tokens = 64;
+  const std::string text = ask_one(served.async, r).text;
+  EXPECT_LT(std::count(text.begin(), text.end(), 'x'), 10);
+  r = text_request("once", 8);
+  r.logit_bias = {{end, 100}};
+  Said s = ask_one(served.async, r);
+  EXPECT_EQ(s.text, "");
+  EXPECT_EQ(s.reason, FinishReason::kStop);
+  r.min_tokens = 5;
+  s = ask_one(served.async, r);
+  EXPECT_EQ(s.reason, FinishReason::kStop);
+  EXPECT_EQ(s.usage.completion_tokens, 6) << "five, and the end";
+  r.ignore_eos = true;
+  s = ask_one(served.async, r);
+  EXPECT_EQ(s.reason, FinishReason::kLength);
+  r.stop_token_ids = {end};
+  EXPECT_EQ(ask_one(served.async, r).usage.completion_tokens, 6);
+  r = text_request("once", 8);
+  r.logit_bias = {{x, 100}};
+  r.stop = {"xx"};
+  EXPECT_EQ(ask_one(served.async, r).text, "");
+  r.min_tokens = 4;
+  EXPECT_EQ(ask_one(served.async, r).text, "xxxx");
+}
+
+TEST(AsyncEngine, RefusalsComeLater) {
+  Served served;
+  const auto field = [&](auto change) {
+    http::CompletionRequest r = text_request("once", 8);
+    change(r);
+    try {
+      ask_one(served.async, r);
+    } catch (const http::FieldError& e) {
+      return e.field();
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(field([](auto& r) { r.prompt_ids = {1, 100000}; }), "prompt");
+  EXPECT_EQ(field([](auto& r) { r.logit_bias = {{100000, 1}}; }), "logit_bias");
+  EXPECT_EQ(field([](auto& r) { r.stop_token_ids = {100000}; }), "stop_token_ids");
+  EXPECT_THROW(ask_one(served.async, text_request(std::string(5000, 'x'), 8)), http::ContextLengthError);
+  EXPECT_THROW(ask_one(served.async, chat_request("a", 8)), http::NotSupportedError) << "no template";
+  http::CompletionRequest r = text_request("a", 8);
+  r.suffix = "b";
+  EXPECT_THROW(ask_one(served.async, r), http::NotSupportedError) << "no tokens to fill in with";
+  r.suffix.reset();
+  EXPECT_NO_THROW(ask_one(served.async, r)) << "still there";
+}
+
+TEST(AsyncEngine, AFullQueueRefusesAtOnce) {
+  Served served({}, {4}, 1);
+  http::CompletionRequest r = text_request("once", 4);
+  r.n = 5;
+  EXPECT_THROW(served.async.submit(r, [](http::CompletionEvent) {}), Error);
+  r.n = 4;
+  EXPECT_EQ(ask(served.async, r).size(), 4u);
+  EXPECT_EQ(ask(served.async, r).size(), 4u) << "places come back";
+}
+
+// Cancelled before it is read, while it waits, and while it runs: places come back each time.
+TEST(AsyncEngine, CancelledRequestsLeaveNothing) {
+  Served served({}, {8}, 2);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<http::CompletionEngine::Handle> handles;
+    for (int i = 0; i < 4; ++i) {
+      http::CompletionRequest r = text_request("once", 200);
+      r.n = 2;
+      r.ignore_eos = true;
+      handles.push_back(served.async.submit(std::move(r), [](http::CompletionEvent) {}));
+    }
+    if (round % 3 == 1) std::this_thread::yield();
+    if (round % 3 == 2) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    for (const auto h : handles) served.async.cancel(h);
+    // Places are given back by the worker, soon.
+    for (int i = 0;; ++i) {
+      try {
+        http::CompletionRequest all = text_request("x", 1);
+        all.n = 8;
+        ask(served.async, std::move(all));
+        break;
+      } catch (const Error& e) {
+        ASSERT_EQ(e.code(), ErrorCode::kResourceExhausted) << e.what();
+        ASSERT_LT(i, 10000);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  }
+  EXPECT_EQ(served.engine.free_blocks(), served.engine.total_blocks());
+}
+
+TEST(AsyncEngine, StoppingTellsEverybody) {
+  std::atomic<int> told{0};
+  {
+    Served served({}, {64}, 1);
+    for (int i = 0; i < 20; ++i) {
+      http::CompletionRequest r = text_request("once", 400);
+      r.ignore_eos = true;
+      served.async.submit(std::move(r), [&](http::CompletionEvent e) { told += e.finished; });
+    }
+  }
+  EXPECT_EQ(told, 20);
+}
+
+TEST(AsyncEngine, ChatsGoThroughTheTemplate) {
+  Served served({kPlainTemplate, false, 512});
+  EXPECT_TRUE(served.async.info().chat);
+  EXPECT_FALSE(served.async.info().infill);
+  const http::CompletionRequest chat = chat_request("hi", 6);
+  const Said s = ask_one(served.async, chat);
+  http::CompletionRequest text = text_request("", 6);
+  for (const int32_t id : served.model.tokenizer->encode("<s>user: hi\nassistant:", false))
+    text.prompt_ids.push_back(id);
+  EXPECT_EQ(s.usage.prompt_tokens, static_cast<int64_t>(text.prompt_ids.size()));
+  EXPECT_EQ(s.text, ask_one(served.async, text).text);
+  EXPECT_EQ(served.async.preparer().tokenize({"", chat.chat, {}}).text, "<s>user: hi\nassistant:");
+
+  const auto message = [&](http::ChatPrompt prompt) {
+    try {
+      ask_one(served.async, chat_request("hi", 6, std::move(prompt)));
+    } catch (const http::FieldError& e) {
+      return e.field();
+    }
+    return std::string("accepted");
+  };
+  http::ChatPrompt unknown;
+  unknown.variables = R"({"no_such_variable":1})";
+  EXPECT_EQ(message(unknown), "chat_template_kwargs");
+  unknown.variables = R"({"reasoning_effort":"low"})";
+  EXPECT_EQ(message(unknown), "reasoning_effort");
+
+  Served strict({"{{ raise_exception('roles must alternate') }}", false, 512});
+  try {
+    ask_one(strict.async, chat_request("hi", 6));
+    ADD_FAILURE();
+  } catch (const http::FieldError& e) {
+    EXPECT_EQ(e.field(), "messages");
+    EXPECT_NE(std::string(e.what()).find("roles must alternate"), std::string::npos);
+  }
+  http::ChatPrompt tools;
+  tools.tools = {{"f", "{}"}};
+  tools.tools_json = "[]";
+  EXPECT_THROW(ask_one(strict.async, chat_request("hi", 6, tools)), http::FieldError) << "knows no tools";
+}
+
+TEST(AsyncEngine, FillsIn) {
+  Served served({"", true, 512});
+  EXPECT_TRUE(served.async.info().infill);
+  http::CompletionRequest r = text_request("def f(", 6);
+  r.suffix = "return";
+  const Said s = ask_one(served.async, r);
+  http::CompletionRequest ids = text_request("", 6);
+  const auto& t = *served.model.tokenizer;
+  const auto add = [&](const char* mark, const char* text) {
+    ids.prompt_ids.push_back(*t.token_to_id(mark));
+    for (const int32_t id : t.encode(text, false)) ids.prompt_ids.push_back(id);
+  };
+  add("<|fim_prefix|>", "def f(");
+  add("<|fim_suffix|>", "return");
+  add("<|fim_middle|>", "");
+  EXPECT_EQ(s.usage.prompt_tokens, static_cast<int64_t>(ids.prompt_ids.size()));
+  EXPECT_EQ(s.text, ask_one(served.async, ids).text);
+}
+
+TEST(AsyncEngine, TokensThereAndBack) {
+  Served served;
+  const Preparer& p = served.async.preparer();
+  const std::string text = "caf\xC3\xA9 <think> \xF0\x9F\x98\x80";
+  const http::TokenizeResult ids = p.tokenize({text, nullptr, false});
+  EXPECT_EQ(p.detokenize(ids.ids).text, text);
+  std::string joined;
+  for (const std::string& piece : ids.pieces) joined += piece;
+  EXPECT_EQ(joined, text) << "pieces are what tokens write, special ones by their names";
+  EXPECT_THROW(p.detokenize({100000}), http::FieldError);
+}
+
+}  // namespace
+}  // namespace hoist::serve
