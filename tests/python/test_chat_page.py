@@ -78,6 +78,7 @@ def check_talk(page):
     grown = sorted(set(page.script("return window.lengths")))
     check(len(grown) >= 3, f"it grew piece by piece ({len(grown)} lengths seen)")
     check("Done" in status(page) and "tokens/s" in page.text("#chat-speed"), "its end and its speed are shown")
+    set_tokens(page, 20)  # the conversation is to fit the context
     page.click("#chat-again")
     done(page)
     check(len(answers(page)) == 1 and answers(page) != first, "Regenerate answers anew")
