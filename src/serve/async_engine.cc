@@ -32,6 +32,22 @@ http::CompletionEvent refusal() {
   return event;
 }
 
+http::ModelInfo describe(const decode::Model& model, const decode::Engine& engine, const Preparer& preparer) {
+  http::ModelInfo info;
+  info.id = model.name;
+  info.max_model_len = engine.context();
+  info.created = static_cast<int64_t>(std::time(nullptr));
+  info.architecture = io::family_name(model.config.family);
+  info.vocabulary = model.config.vocab;
+  info.train_context = model.config.max_position;
+  info.width = model.config.hidden;
+  info.layers = model.config.layers;
+  info.parameters = models::parameter_count(model.config);
+  info.chat = preparer.chat();
+  info.infill = preparer.infill();
+  return info;
+}
+
 }  // namespace
 
 struct AsyncEngine::Choice {
@@ -58,8 +74,8 @@ AsyncEngine::AsyncEngine(const decode::Model& model, decode::Engine& engine, con
     : model_(model),
       engine_(engine),
       options_(options),
-      created_(static_cast<int64_t>(std::time(nullptr))),
       preparer_(model, engine.context(), engine.longest()),
+      info_(describe(model, engine, preparer_)),
       worker_([this] { work(); }),
       readers_(2, static_cast<size_t>(options.max_queue) + 64) {}
 
@@ -70,22 +86,6 @@ AsyncEngine::~AsyncEngine() {
   }
   wake_.notify_one();
   worker_.join();
-}
-
-http::ModelInfo AsyncEngine::info() const {
-  http::ModelInfo info;
-  info.id = model_.name;
-  info.max_model_len = engine_.context();
-  info.created = created_;
-  info.architecture = io::family_name(model_.config.family);
-  info.vocabulary = model_.config.vocab;
-  info.train_context = model_.config.max_position;
-  info.width = model_.config.hidden;
-  info.layers = model_.config.layers;
-  info.parameters = models::parameter_count(model_.config);
-  info.chat = preparer_.chat();
-  info.infill = preparer_.infill();
-  return info;
 }
 
 AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::CompletionSink sink) {

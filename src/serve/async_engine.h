@@ -30,7 +30,7 @@ class AsyncEngine final : public http::CompletionEngine {
   AsyncEngine(const decode::Model& model, decode::Engine& engine, const AsyncOptions& options);
   ~AsyncEngine() override;  // finishes the step under way; unfinished requests get kError
 
-  http::ModelInfo info() const override;
+  http::ModelInfo info() const override { return info_; }
   Handle submit(http::CompletionRequest request, http::CompletionSink sink) override;
   void cancel(Handle handle) override;
   EngineLoad load() const;  // from any thread; as of the last step
@@ -52,8 +52,8 @@ class AsyncEngine final : public http::CompletionEngine {
   const decode::Model& model_;
   decode::Engine& engine_;
   const AsyncOptions options_;
-  const int64_t created_;
   Preparer preparer_;
+  const http::ModelInfo info_;
 
   // Shared with callers.
   std::mutex mutex_;

@@ -21,6 +21,16 @@ bool opens_reasoning(std::string_view prompt) {
   return end != std::string_view::npos && prompt.substr(0, end + 1).ends_with(kThink);
 }
 
+Value with_system_role(const Value& messages) {
+  std::vector<Value> out;
+  for (const Value& message : messages.items()) {
+    const Value* role = message.find("role");
+    const bool developer = role && role->is_string() && role->as_string() == "developer";
+    out.push_back(developer ? message.with("role", Value::string("system")) : message);
+  }
+  return Value::list(std::move(out));
+}
+
 }  // namespace
 
 Preparer::Preparer(const decode::Model& model, int64_t context, int64_t longest)
@@ -47,6 +57,8 @@ std::string Preparer::render(const http::ChatPrompt& chat) const {
                            "this model's chat template does not know tools");
   text::ChatInput input;
   input.messages = Value::from_json(chat.messages, "messages");
+  // The API's newer name of a role that most templates know by the older one.
+  if (!source_.chat->contains("developer")) input.messages = with_system_role(input.messages);
   if (tools) input.tools = Value::from_json(chat.tools_json, "tools");
   input.add_generation_prompt = chat.add_generation_prompt;
   input.continue_final_message = chat.continue_final_message;

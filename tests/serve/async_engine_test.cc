@@ -174,6 +174,11 @@ TEST(AsyncEngine, ChatsGoThroughTheTemplate) {
   EXPECT_EQ(s.text, ask_one(served.async, text).text);
   EXPECT_EQ(served.async.preparer().tokenize({"", chat.chat, {}}).text, "<s>user: hi\nassistant:");
 
+  http::ChatPrompt developer;
+  developer.messages = R"([{"role":"developer","content":"a"},{"role":"user","content":"b"}])";
+  const auto shared = std::make_shared<const http::ChatPrompt>(developer);
+  EXPECT_EQ(served.async.preparer().tokenize({"", shared, {}}).text, "<s>system: a\nuser: b\nassistant:");
+
   const auto message = [&](http::ChatPrompt prompt) {
     try {
       ask_one(served.async, chat_request("hi", 6, std::move(prompt)));
