@@ -23,7 +23,7 @@ struct ServeOptions {
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128,
-          batch_tokens = 4096, max_body = 4 << 20;
+          batch_tokens = 1024, max_body = 4 << 20;
   int threads = 0, connections = 256;
   double drain_seconds = 30;
 };
