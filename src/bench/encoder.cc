@@ -151,7 +151,9 @@ std::vector<Row> measure_encoder(const EncoderBenchOptions& o, FunctionRef<void(
   runner.run({orders[1].batches.front()});  // warms up
   for (int round = 0; round < o.rounds; ++round) {
     bound.push_back(ceilings.seconds(work));
-    for (Order& order : orders) {
+    for (size_t turn = 0; turn < orders.size(); ++turn) {
+      // The machine's mood changes: whoever goes first goes last in the next round.
+      Order& order = orders[round % 2 == 0 ? turn : orders.size() - 1 - turn];
       note(std::string(order.name) + ", round " + std::to_string(round + 1) + " of " +
            std::to_string(o.rounds));
       const Pass pass = runner.run(order.batches);

@@ -36,7 +36,7 @@ struct ServeOptions {
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts, api_keys;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, speculate = 0,
-          batch_tokens = 4096, max_body = 4 << 20;
+          batch_tokens = 1024, max_body = 4 << 20;
   int threads = 0, connections = 256, tenant_requests = 0;
   double drain_seconds = 30, stall_seconds = 60, header_seconds = 10, body_seconds = 30, write_seconds = 30,
          idle_seconds = 75;

@@ -10,7 +10,7 @@ namespace hoist::cli {
 struct EncoderServeFlags {
   std::string model, name;
   int threads = 0;
-  int64_t batch_tokens = 4096, max_queue = 8192;
+  int64_t batch_tokens = 1024, max_queue = 8192;
   bool exact = false;
 };
 

@@ -40,7 +40,7 @@ EncoderModel open_encoder(const std::string& path);
 
 struct EncoderOptions {
   int threads = 0;              // 0: one per core
-  int64_t batch_tokens = 4096;  // of one batch, at least the longest sequence's
+  int64_t batch_tokens = 1024;  // of one batch, at least the longest sequence's; more leave the caches
   int64_t batch_seqs = 256;
   bool weights_as_stored = true;  // false: f32
   bool pack = true;               // matrices in panels, which products are fastest from
@@ -96,7 +96,7 @@ class Encoder {
 };
 
 // What batches of some shapes take on this machine, measured now, for a scheduler to fit its costs to. Takes
-// about a second.
+// about two seconds, longer only where a few small batches do.
 struct EncoderTiming {
   int64_t tokens = 0;
   double squares = 0;  // sum of squared lengths

@@ -27,7 +27,7 @@ struct EncoderServeOptions {
 
 class EncoderEngine final : public http::EncoderEngine {
  public:
-  // `model` and `encoder` outlive this. Times the encoder (about a second).
+  // `model` and `encoder` outlive this. Times the encoder (about two seconds).
   EncoderEngine(const decode::EncoderModel& model, decode::Encoder& encoder,
                 const EncoderServeOptions& options);
   ~EncoderEngine() override;  // finishes the batch under way; what waits fails
