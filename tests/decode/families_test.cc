@@ -1,9 +1,11 @@
 // Every family served: logits of the paged engine against the parity fixtures, prompts in pieces of any size
 // against whole ones to the bit, and beside neighbours against alone.
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "decode/engine.h"
 #include "io/checkpoint_files.h"
@@ -98,6 +100,41 @@ TEST_P(ServedFamilies, ServedLogitsAreThoseOfTheFixture) {
       EXPECT_EQ(0, std::memcmp(after(f, one, {lengths[i]})[0].data(), whole[i].data(), vocab * sizeof(float)))
           << "alone, token by token, after " << lengths[i];
   }
+}
+
+// What is saved is the checkpoint again: joined matrices joined, experts one by one.
+TEST_P(ServedFamilies, SavedWeightsAreTheCheckpoint) {
+  const Fixture f(GetParam());
+  const std::vector<models::Parameter> parameters =
+      models::parameters(f.model.config, DType::f32, DType::f32);
+  std::map<std::string, std::vector<float>> values;
+  load_weights(f.model.config, *f.model.files, parameters, [&](const models::Parameter& p) {
+    auto& to = values[p.name];
+    to.resize(static_cast<size_t>(p.type.elements()));
+    return reinterpret_cast<std::byte*>(to.data());
+  });
+  std::string folder = testing::TempDir() + "hoist-families-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  save_weights(folder, parameters, DType::f32, [&](const models::Parameter& p) {
+    return WeightData{reinterpret_cast<const std::byte*>(values.at(p.name).data()), DType::f32};
+  });
+  {
+    const io::CheckpointFiles saved(folder);
+    size_t compared = 0;
+    for (const auto& entry : f.model.files->tensors()) {
+      const io::TensorInfo& info = *entry.info;
+      const auto* other = saved.find(info.name);
+      ASSERT_TRUE(other) << info.name;
+      EXPECT_EQ(other->info->shape, info.shape) << info.name;
+      std::vector<float> want(static_cast<size_t>(info.elements())), got(want.size());
+      entry.file->read_as(info, DType::f32, want.data(), 0, info.elements());
+      other->file->read_as(*other->info, DType::f32, got.data(), 0, info.elements());
+      EXPECT_EQ(got, want) << info.name;
+      ++compared;
+    }
+    EXPECT_EQ(saved.tensors().size(), compared);
+  }
+  io::remove_tree(folder);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ServedFamilies,
