@@ -41,6 +41,7 @@ class AnswerReader {
   static constexpr size_t kMaxBody = 64 << 20;
   void on_event(std::string_view data, double now);
   void on_json(std::string_view text, double now);
+  void on_text(double now);
 
   Answer answer_;
   EventStream events_;

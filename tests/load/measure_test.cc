@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "base/error.h"
 #include "http/running_server.h"
 #include "io/json.h"
@@ -67,6 +69,34 @@ TEST(Probe, FindsWhatTheServerTakes) {
   EXPECT_FALSE(words.ids);
   EXPECT_GE(words.words.size(), 4u);
   EXPECT_EQ(words.added_tokens, 0);
+}
+
+TEST(Probe, MeasuresWordsByTokenizeWhereThereIsOne) {
+  http::RunningServer running;
+  std::atomic<int> asked = 0;
+  running.router.add("POST", "/tokenize",
+                     [&](const http::Request& request, const http::ExchangePtr& exchange) {
+                       ++asked;
+                       const io::JsonDocument body = io::JsonDocument::parse(request.body, "body");
+                       EXPECT_EQ(body.root().get_string("content"), body.root().get_string("prompt"));
+                       std::string tokens = "1";
+                       // Words with a w are cut in two by this vocabulary.
+                       for (const char c : body.root().get_string("content"))
+                         tokens += c == ' ' ? ",1" : c == 'w' ? ",2" : "";
+                       http::Response response;
+                       response.body = "{\"tokens\":[" + tokens + "]}";
+                       exchange->respond(response);
+                     });
+  running.start();
+  TargetOptions o;
+  o.url.host = "127.0.0.1";
+  o.url.port = running.port();
+  o.text_prompts = true;
+  HttpClient client(o.url, {});
+  const Target t = probe(client, o);
+  EXPECT_GT(asked, 8);
+  EXPECT_GE(t.words.size(), 8u);
+  for (const std::string& word : t.words) EXPECT_EQ(word.find('w'), word.npos) << word;
 }
 
 TEST(Probe, SaysWhyNot) {

@@ -193,6 +193,44 @@ TEST(Answers, OfBothApis) {
   EXPECT_EQ(a.tokens(), 3);
 }
 
+// Most events are told by their spelling; the same events spelt with spaces are parsed.
+TEST(Answers, SpellingDoesNotMatter) {
+  std::mt19937 random(6);
+  const char* texts[] = {"",
+                         "a",
+                         "\\\"",
+                         "\\\"text\\\":\\\"x",
+                         "\\\"finish_reason\\\":null",
+                         "\\\"error\\\"",
+                         "}",
+                         "\\\"usage\\\":{",
+                         "\\u00e4",
+                         "[DONE]",
+                         "\\\\",
+                         "content"};
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::pair<double, std::string>> tight, wide;
+    for (int i = 0; i < 10; ++i) {
+      const std::string text = texts[random() % std::size(texts)];
+      const bool chat = random() % 2, last = i == 9;
+      const auto event = [&](const std::string& colon, const std::string& comma) {
+        const std::string reason = "\"finish_reason\"" + colon + (last ? "\"stop\"" : "null");
+        const std::string body = chat ? "\"delta\"" + colon + "{\"content\"" + colon + "\"" + text + "\"}"
+                                      : "\"text\"" + colon + "\"" + text + "\"";
+        return "data: {\"id\"" + colon + "\"text\"" + comma + "\"choices\"" + colon + "[{" + body + comma +
+               reason + "}]}\n\n";
+      };
+      tight.push_back({i, event(":", ",")});
+      wide.push_back({i, event(" : ", " , ")});
+    }
+    const Answer a = answer_of(tight), b = answer_of(wide);
+    EXPECT_EQ(a.pieces, b.pieces) << tight[0].second;
+    EXPECT_EQ(a.first, b.first);
+    EXPECT_EQ(a.last, b.last);
+    EXPECT_TRUE(a.good() && b.good()) << a.error << b.error;
+  }
+}
+
 TEST(Answers, ThatAreNoGood) {
   EXPECT_EQ(answer_of({{1, R"({"error":{"message":"the queue is full","code":"queue_full"}})"}}, 429,
                       "application/json")
