@@ -12,18 +12,22 @@
 #include "cli/options.h"
 #include "cli/serve_encoder.h"
 #include "cli/servers.h"
+#include "http/adapter_routes.h"
 #include "http/completions.h"
 #include "http/page.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "hub/store.h"
 #include "io/encoder_config.h"
+#include "io/files.h"
 #include "serve/access_log.h"
-#include "serve/async_engine.h"
 #include "serve/keys_file.h"
+#include "serve/local_model.h"
 #include "serve/measured_engine.h"
 #include "serve/metrics.h"
+#include "serve/model_host.h"
 #include "serve/watchdog.h"
+#include "serve/work_queue.h"
 
 namespace hoist::cli {
 
@@ -34,7 +38,10 @@ struct ServeOptions {
                      policy = "fcfs", memory, swap = "0", swap_folder, draft;
   int port = 8080;
   bool allow_remote = false, quiet = false, exact = false;
-  std::vector<std::string> allowed_hosts, api_keys;
+  std::vector<std::string> allowed_hosts, api_keys, more_models, adapters;
+  std::string adapters_folder;
+  int64_t max_loaded = 1, adapter_slots = 0, adapter_rank = 16;
+  double unload_after = 0, reload_seconds = 5;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, speculate = 0,
           batch_tokens = 1024, max_body = 4 << 20;
   int threads = 0, connections = 256, tenant_requests = 0;
@@ -84,6 +91,13 @@ decode::EngineOptions engine_options(const ServeOptions& o) {
   if (cache != DType::f32 && cache != DType::bf16 && cache != DType::i8)
     throw_invalid("--cache-type: found '" + o.cache + "', expected f32, bf16 or i8");
   options.cache = *cache;
+  const int64_t adapters = static_cast<int64_t>(o.adapters.size());
+  // One more than there are, so that each can be exchanged.
+  const int64_t slots = o.adapter_slots > 0 ? o.adapter_slots : adapters > 0 ? adapters + 1 : 0;
+  if (slots < adapters)
+    throw_invalid("--adapter-slots: found " + std::to_string(slots) + ", expected at least the " +
+                  std::to_string(adapters) + " adapters given");
+  options.adapters = {slots, o.adapter_rank};
   options.policy = sched::parse_policy(o.policy, "--policy");
   if (!o.memory.empty()) options.memory = parse_bytes(o.memory, "--memory");
   options.swap_bytes = parse_bytes(o.swap, "--swap");
@@ -125,6 +139,30 @@ class Listener {
   std::thread thread_;
 };
 
+// "name=path" of a flag.
+std::pair<std::string, std::string> named(const std::string& text, const char* flag) {
+  const size_t equals = text.find('=');
+  if (equals == text.npos || equals == 0 || equals + 1 == text.size())
+    throw_invalid(std::string(flag) + ": found '" + text + "', expected NAME=PATH");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::vector<serve::ModelSource> sources(const ServeOptions& o, const std::string& name,
+                                        const std::string& path) {
+  std::vector<serve::ModelSource> out = {{name, path, {}}};
+  for (const std::string& text : o.adapters) {
+    auto [adapter, folder] = named(text, "--adapter");
+    out[0].adapters[adapter] = folder;
+  }
+  for (const std::string& text : o.more_models) {
+    auto [other, where] = named(text, "--also");
+    const std::string found = hub::resolve_model(where);
+    if (!io::path_exists(found)) throw_not_found("--also: " + found + ": found no such path");
+    out.push_back({other, found, {}});
+  }
+  return out;
+}
+
 void run(const ServeOptions& o) {
   if (o.port < 0 || o.port > 65535)
     throw_invalid("--port: found " + std::to_string(o.port) + ", expected 0..65535");
@@ -149,10 +187,10 @@ void run(const ServeOptions& o) {
   // Bind first: a port in use should not cost the loading of a model.
   http::Server server(listening);
   serve::MeasuredEngine front(name, metrics);
-  std::atomic<const serve::AsyncEngine*> engine_now{nullptr};
+  std::atomic<const serve::ModelHost*> host_now{nullptr};
   const auto load = [&] {
-    const serve::AsyncEngine* engine = engine_now;
-    return engine ? engine->load() : serve::EngineLoad{};
+    const serve::ModelHost* host = host_now;
+    return host ? host->load() : serve::EngineLoad{};
   };
   http::Router router;
   http::CompletionsApi api(front, server, listening.max_body_bytes);
@@ -166,29 +204,45 @@ void run(const ServeOptions& o) {
     exchange->respond(std::move(response));
   });
 
+  const std::vector<serve::ModelSource> models = sources(o, name, path);
+  serve::LocalModelOptions local{options, o.draft.empty() ? "" : hub::resolve_model(o.draft), {o.max_queue}};
+  const auto load_model = [&](const serve::ModelSource& source) -> std::unique_ptr<serve::HostedModel> {
+    auto model = std::make_unique<serve::LocalModel>(source.name, source.path, local);
+    const decode::MemoryPlan& m = model->decoder().memory();
+    log.event(source.name + ": " + human_count(models::parameter_count(model->model().config)) +
+              " parameters; memory planned: weights " + human_bytes(m.weights) + ", KV cache " +
+              human_bytes(m.cache) + ", work space " + human_bytes(m.arena) + "; context " +
+              std::to_string(model->decoder().context()) + " tokens");
+    return model;
+  };
+  serve::ModelHostOptions hosting;
+  hosting.max_loaded = static_cast<size_t>(o.max_loaded);
+  hosting.unload_after = o.unload_after;
+  hosting.reload_seconds = o.reload_seconds;
+  hosting.fingerprint = serve::files_fingerprint;
+  hosting.log = [&](const std::string& line) { log.event(line); };
+  http::AdapterControl adapters;
+  adapters.folder = options.adapters.slots > 0 ? o.adapters_folder : "";
+  http::add_adapter_routes(router, server, adapters, listening.max_body_bytes);
   {
-    // Destroyed in the opposite order: the listener first, while the engine still lives.
-    std::optional<decode::Model> model, draft;
-    std::optional<decode::Engine> engine;
-    std::optional<serve::AsyncEngine> async;
+    // Destroyed in the opposite order: the listener first, while the engines still live.
+    std::optional<serve::ModelHost> host;
     std::optional<serve::Watchdog> watchdog;
-    Listener listener(server, router);
-    model.emplace(decode::open_model(path));
-    model->name = name;
-    if (!o.draft.empty()) {
-      draft.emplace(decode::open_model(hub::resolve_model(o.draft)));
-      options.draft = &*draft;
-    }
-    engine.emplace(*model, options);
-    const decode::MemoryPlan& m = engine->memory();
-    std::fprintf(
-        stderr,
-        "%s: %s parameters; memory planned: weights %s, KV cache %s, work space %s; context %lld tokens\n",
-        name.c_str(), human_count(models::parameter_count(model->config)).c_str(),
-        human_bytes(m.weights).c_str(), human_bytes(m.cache).c_str(), human_bytes(m.arena).c_str(),
-        static_cast<long long>(engine->context()));
-    async.emplace(*model, *engine, serve::AsyncOptions{o.max_queue});
-    engine_now = &*async;
+    std::optional<serve::WorkQueue> adapter_work;
+    std::optional<Listener> listener;
+    host.emplace(models, load_model, hosting);
+    adapters.load = [&](const std::string& adapter, const std::string& folder, const std::string& model) {
+      host->load_adapter(adapter, folder, model);
+    };
+    adapters.unload = [&](const std::string& adapter) { host->unload_adapter(adapter); };
+    adapter_work.emplace(1, 64);
+    adapters.run = [&](std::function<void()> work) {
+      adapter_work->add([work = std::move(work)](bool) { work(); });
+    };
+    front.attach(*host);
+    listener.emplace(server, router);
+    host->wait_for_first();
+    host_now = &*host;
     if (o.stall_seconds > 0)
       watchdog.emplace(o.stall_seconds, load, [&](bool stalled) {
         front.set_stalled(stalled);
@@ -198,13 +252,12 @@ void run(const ServeOptions& o) {
         else
           log.event("the engine takes steps again: ready");
       });
-    front.attach(*async);
     const ServerNote note(server.url(), name);
     std::printf("Serving %s at %s  (Ctrl-C ends it)\n", name.c_str(), server.url().c_str());
     std::fflush(stdout);
-    listener.wait();
-    watchdog.reset();  // it looks at the engine
-    engine_now = nullptr;
+    listener->wait();
+    watchdog.reset();  // it looks at the engines
+    host_now = nullptr;
   }
   if (!o.trace.empty()) trace.write(o.trace);
   std::fprintf(stderr, "stopped\n");
@@ -265,6 +318,29 @@ void add_serve(Command root) {
              "A smaller model of the same vocabulary that guesses them (default 4)");
   app.option("--swap", o->swap, "Bytes for keys and values of interrupted sequences; 0: computed again");
   app.option("--swap-folder", o->swap_folder, "Keep those in a file in this folder; empty: in memory");
+  app.add_option("--also", o->more_models,
+                 "NAME=MODEL: another model, loaded when a request names it; may be given several times")
+      .repeated();
+  app.option("--max-loaded", o->max_loaded, "Models in memory at once; the one idle longest makes room")
+      .range(int64_t{1}, int64_t{64});
+  app.option("--unload-after", o->unload_after,
+             "Seconds without a request after which a model is unloaded; 0: never")
+      .range(0.0, 1e9);
+  app.option("--reload-seconds", o->reload_seconds,
+             "Look so often whether a model's files have changed, and exchange it then, without failing a "
+             "request; 0: never")
+      .range(0.0, 1e6);
+  app.add_option(
+         "--adapter", o->adapters,
+         "NAME=FOLDER: a LoRA adapter (PEFT) of the model, chosen by that name; may be given several times")
+      .repeated();
+  app.option("--adapter-slots", o->adapter_slots,
+             "Adapters there is room for; 0: those given and one more, or none")
+      .range(int64_t{0}, int64_t{1024});
+  app.option("--adapter-rank", o->adapter_rank, "The largest rank of an adapter")
+      .range(int64_t{1}, int64_t{1024});
+  app.option("--adapters-folder", o->adapters_folder,
+             "Folder from which clients may load adapters (/v1/load_lora_adapter); empty: they may not");
   app.flag("--exact", o->exact,
            "Compute in float32 throughout, also where weights are stored in fewer bits; slower");
   app.option("--max-queue", o->max_queue, "Requests that may wait; more are answered 429")

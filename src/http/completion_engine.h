@@ -76,7 +76,9 @@ struct CompletionRequest {
   bool ignore_eos = false;
   int64_t logprobs = -1;  // alternatives listed with each token; -1: no log-probabilities
   AnswerFormat format;
-  uint64_t scope = 0;  // what was computed for one scope is never reused for another
+  uint64_t scope = 0;    // what was computed for one scope is never reused for another
+  std::string model;     // empty: the first; else one that models() lists
+  int64_t adapter = -1;  // the slot of one within the model; set on the way to its engine
 };
 
 enum class FinishReason { kStop, kLength, kToolCalls, kError };
@@ -165,12 +167,20 @@ struct ModelInfo {
   std::string architecture;
   int64_t vocabulary = 0, train_context = 0, width = 0, layers = 0, parameters = 0;
   bool chat = false, infill = false;
+  std::string parent;  // of an adapter: the model it changes
+  bool loaded = true;  // false: the next request loads it
 };
 
 struct TokenizeRequest {
   std::string text;
   std::shared_ptr<const ChatPrompt> chat;  // instead of text
   std::optional<bool> add_special_tokens;  // absent: for texts, and not for chats, whose templates write them
+  std::string model;                       // as CompletionRequest's
+};
+
+struct DetokenizeRequest {
+  std::vector<int64_t> ids;
+  std::string model;
 };
 
 struct TokenizeResult {
@@ -191,7 +201,8 @@ class CompletionEngine {
   using Handle = uint64_t;
   virtual ~CompletionEngine() = default;
   virtual EngineState state() const { return EngineState::kReady; }
-  virtual ModelInfo info() const = 0;
+  virtual ModelInfo info() const = 0;  // of the first model
+  virtual std::vector<ModelInfo> models() const { return {info()}; }
   // Refusals are thrown, or come as the first event (CompletionEvent::refused): ContextLengthError;
   // Error(kInvalidArgument) for a token id outside the vocabulary, or for an empty prompt where the model has
   // no token to begin with; FieldError; NotSupportedError; Error(kResourceExhausted) when the queue is full
@@ -205,7 +216,7 @@ class CompletionEngine {
   virtual void tokenize(TokenizeRequest, std::function<void(TokenizeResult)>) {
     throw NotSupportedError("this engine has no tokenizer");
   }
-  virtual void detokenize(std::vector<int64_t>, std::function<void(TokenizeResult)>) {
+  virtual void detokenize(DetokenizeRequest, std::function<void(TokenizeResult)>) {
     throw NotSupportedError("this engine has no tokenizer");
   }
 };

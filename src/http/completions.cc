@@ -39,13 +39,16 @@ JsonValue model_json(const ModelInfo& info) {
   JsonValue abilities = JsonValue::array({"completion"});
   if (info.chat) abilities.push_back("chat");
   if (info.infill) abilities.push_back("infill");
-  return {{"id", info.id},
-          {"object", "model"},
-          {"created", info.created},
-          {"owned_by", "hoist"},
-          {"max_model_len", info.max_model_len},
-          {"capabilities", std::move(abilities)},
-          {"meta", std::move(meta)}};
+  JsonValue out = {{"id", info.id},
+                   {"object", "model"},
+                   {"created", info.created},
+                   {"owned_by", "hoist"},
+                   {"max_model_len", info.max_model_len},
+                   {"capabilities", std::move(abilities)},
+                   {"loaded", info.loaded},
+                   {"meta", std::move(meta)}};
+  if (!info.parent.empty()) out["parent"] = info.parent;
+  return out;
 }
 
 Response json_response(const JsonValue& value) {
@@ -184,14 +187,14 @@ void CompletionsApi::add_routes(Router& router) {
               request_schema(RequestField::kChat), ""});
   router.add("GET", "/v1/models",
              [this](const Request&, const ExchangePtr& exchange) {
-               exchange->respond(json_response(
-                   {{"object", "list"}, {"data", JsonValue::array({model_json(engine_.info())})}}));
+               JsonValue list = JsonValue::array();
+               for (const ModelInfo& m : engine_.models()) list.push_back(model_json(m));
+               exchange->respond(json_response({{"object", "list"}, {"data", std::move(list)}}));
              },
-             {"The model that is served", "", ""});
+             {"The models that are served, and their adapters", "", ""});
   router.add("GET", "/v1/models/*",
              [this](const Request& request, const ExchangePtr& exchange) {
-               check_model(request.tail);
-               exchange->respond(json_response(model_json(engine_.info())));
+               exchange->respond(json_response(model_json(check_served(engine_, request.tail))));
              },
              {"One model", "", ""});
   router.add("GET", "/health",
@@ -213,16 +216,22 @@ void CompletionsApi::report_state(const ExchangePtr& exchange, bool progress_cou
   exchange->respond(json_response({{"status", "ok"}}));
 }
 
-void CompletionsApi::check_model(const std::string& asked) const {
-  const ModelInfo info = engine_.info();
-  if (asked != info.id)
-    throw ApiError(404, "model: found '" + asked + "', which is not served here; expected '" + info.id + "'",
-                   "model", "model_not_found");
+ModelInfo check_served(const CompletionEngine& engine, const std::string& asked) {
+  std::string known;
+  for (ModelInfo& m : engine.models()) {
+    if (m.id == asked) return std::move(m);
+    known += (known.empty() ? "'" : ", '") + m.id + "'";
+  }
+  throw ApiError(404, "model: found '" + asked + "', which is not served here; expected " + known, "model",
+                 "model_not_found");
 }
 
 void CompletionsApi::complete(CompletionsCall call, uint64_t scope, const ExchangePtr& exchange) {
-  if (call.model) check_model(*call.model);
-  for (CompletionRequest& sequence : call.sequences) sequence.scope = scope;
+  if (call.model) check_served(engine_, *call.model);
+  for (CompletionRequest& sequence : call.sequences) {
+    sequence.scope = scope;
+    sequence.model = call.model.value_or("");
+  }
   auto owned = std::make_unique<Job>();
   Job& job = *owned;
   job.id = next_job_++;
@@ -234,7 +243,7 @@ void CompletionsApi::complete(CompletionsCall call, uint64_t scope, const Exchan
   job.logprobs = call.sequences.front().logprobs >= 0;
   job.name = fmt::format("{}-{:016x}{:08x}", call.chat ? "chatcmpl" : "cmpl",
                          CounterRng(id_seed_, 0).bits(job.id), job.id);
-  job.model = engine_.info().id;
+  job.model = call.model ? *call.model : engine_.info().id;
   job.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();

@@ -46,7 +46,6 @@ class CompletionsApi {
   void finish(Job& job);
   void cancel_sequences(const Job& job);
   void report_state(const ExchangePtr& exchange, bool progress_counts) const;
-  void check_model(const std::string& asked) const;
 
   CompletionEngine& engine_;
   Server& server_;
@@ -60,5 +59,8 @@ class CompletionsApi {
 
 // Refuses a body that says it is no JSON: ApiError 415.
 void check_content_type(const Request& request);
+
+// The model or adapter of that name; throws ApiError(404) naming those there are.
+ModelInfo check_served(const CompletionEngine& engine, const std::string& asked);
 
 }  // namespace hoist::http

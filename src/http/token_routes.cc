@@ -75,11 +75,11 @@ std::function<void(TokenizeResult)> answer(const Poster& poster, const ExchangeP
   };
 }
 
-void check_model(const Json& value, const CompletionEngine& engine) {
-  const std::string asked(value.as_string());
-  if (const std::string id = engine.info().id; asked != id)
-    throw ApiError(404, "model: found '" + asked + "', which is not served here; expected '" + id + "'",
-                   "model", "model_not_found");
+// The model that a body names, if it is served.
+std::string read_model(const Json& value, const CompletionEngine& engine) {
+  std::string asked(value.as_string());
+  check_served(engine, asked);
+  return asked;
 }
 
 }  // namespace
@@ -130,7 +130,7 @@ void TokenRoutes::tokenize(const Request& request, const ExchangePtr& exchange) 
       if (!value.as_bool())
         value.fail(ErrorCode::kUnsupported, "found false, expected true: special tokens are always read");
     } else if (key == "model") {
-      check_model(value, engine_);
+      wanted.model = read_model(value, engine_);
     } else {
       return conversation.read(key, value);
     }
@@ -162,33 +162,33 @@ void TokenRoutes::tokenize(const Request& request, const ExchangePtr& exchange) 
 }
 
 void TokenRoutes::detokenize(const Request& request, const ExchangePtr& exchange) {
-  std::vector<int64_t> ids;
+  DetokenizeRequest wanted;
   bool given = false;
   read_members(request, max_body_bytes_, [&](std::string_view key, const Json& value) {
     if (key == "tokens") {
       given = true;
-      for (const Json id : value.elements()) ids.push_back(id.as_int(0, INT32_MAX));
+      for (const Json id : value.elements()) wanted.ids.push_back(id.as_int(0, INT32_MAX));
     } else if (key == "model") {
-      check_model(value, engine_);
+      wanted.model = read_model(value, engine_);
     } else {
       return false;
     }
     return true;
   });
   if (!given) throw ApiError(400, "request body: tokens: missing", "tokens", "missing_field");
-  engine_.detokenize(std::move(ids), answer(poster_, exchange, [](const TokenizeResult& result) {
+  engine_.detokenize(std::move(wanted), answer(poster_, exchange, [](const TokenizeResult& result) {
                        return JsonValue{{"content", result.text}, {"prompt", result.text}};
                      }));
 }
 
 void TokenRoutes::apply_template(const Request& request, const ExchangePtr& exchange) {
   ConversationReader conversation;
+  TokenizeRequest wanted;
   read_members(request, max_body_bytes_, [&](std::string_view key, const Json& value) {
     if (key != "model") return conversation.read(key, value);
-    check_model(value, engine_);
+    wanted.model = read_model(value, engine_);
     return true;
   });
-  TokenizeRequest wanted;
   wanted.chat = std::make_shared<const ChatPrompt>(conversation.finish());
   engine_.tokenize(std::move(wanted), answer(poster_, exchange, [](const TokenizeResult& result) {
                      return JsonValue{{"prompt", result.text}};

@@ -177,8 +177,9 @@ void AsyncEngine::tokenize(http::TokenizeRequest request, std::function<void(htt
   });
 }
 
-void AsyncEngine::detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) {
-  readers_.add([this, ids = std::move(ids), done = std::move(done)](bool stopping) {
+void AsyncEngine::detokenize(http::DetokenizeRequest request,
+                             std::function<void(http::TokenizeResult)> done) {
+  readers_.add([this, ids = std::move(request.ids), done = std::move(done)](bool stopping) {
     http::TokenizeResult result;
     try {
       if (stopping) throw Error(ErrorCode::kUnavailable, "the server is stopping");
@@ -296,6 +297,22 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   if (--job.running == 0) jobs_.erase(Handle{job.handle});
 }
 
+void AsyncEngine::between_steps(std::function<void()> work) {
+  std::packaged_task<void()> task(std::move(work));
+  std::future<void> done = task.get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) throw Error(ErrorCode::kUnavailable, "the server is stopping");
+    tasks_.push_back(std::move(task));
+  }
+  wake_.notify_one();
+  try {
+    done.get();
+  } catch (const std::future_error&) {
+    throw Error(ErrorCode::kUnavailable, "the server is stopping");
+  }
+}
+
 EngineLoad AsyncEngine::load() const {
   std::lock_guard lock(load_mutex_);
   return load_;
@@ -312,13 +329,16 @@ void AsyncEngine::work() {
   while (true) {
     std::vector<std::unique_ptr<Job>> fresh;
     std::vector<Handle> gone;
+    std::vector<std::packaged_task<void()>> tasks;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock,
-                 [&] { return stopping_ || !submitted_.empty() || !cancelled_.empty() || !engine_.idle(); });
+      wake_.wait(lock, [&] {
+        return stopping_ || !submitted_.empty() || !cancelled_.empty() || !tasks_.empty() || !engine_.idle();
+      });
       if (stopping_) break;
       fresh.swap(submitted_);
       gone.swap(cancelled_);
+      tasks.swap(tasks_);
     }
     for (auto& job : fresh) start(std::move(job));
     for (Handle h : gone) {
@@ -327,6 +347,7 @@ void AsyncEngine::work() {
       drop(*it->second);
       jobs_.erase(it);
     }
+    for (auto& task : tasks) task();
     events.clear();
     publish(!engine_.idle());
     engine_.step(events);
@@ -336,6 +357,7 @@ void AsyncEngine::work() {
   std::lock_guard lock(mutex_);
   for (auto& job : submitted_) job->sink(failure(ErrorCode::kUnavailable, "the server is stopping"));
   submitted_.clear();
+  tasks_.clear();  // who waits for one is told by a broken promise
   for (auto& [handle, job] : jobs_) job->sink(failure(ErrorCode::kUnavailable, "the server is stopping"));
 }
 

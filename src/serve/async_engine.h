@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -33,9 +35,12 @@ class AsyncEngine final : public http::CompletionEngine {
   http::ModelInfo info() const override { return info_; }
   Handle submit(http::CompletionRequest request, http::CompletionSink sink) override;
   void cancel(Handle handle) override;
+  // Runs `work` on the engine's thread while no step does, cancelled requests being gone; returns when it is
+  // done, and throws what it threw. Not from that thread.
+  void between_steps(std::function<void()> work);
   EngineLoad load() const;  // from any thread; as of the last step
   void tokenize(http::TokenizeRequest request, std::function<void(http::TokenizeResult)> done) override;
-  void detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) override;
+  void detokenize(http::DetokenizeRequest request, std::function<void(http::TokenizeResult)> done) override;
 
   const Preparer& preparer() const { return preparer_; }
 
@@ -61,6 +66,7 @@ class AsyncEngine final : public http::CompletionEngine {
   std::unordered_set<Handle> preparing_;  // submitted, read by nobody yet, and still wanted
   std::vector<std::unique_ptr<Job>> submitted_;
   std::vector<Handle> cancelled_;
+  std::vector<std::packaged_task<void()>> tasks_;
   bool stopping_ = false;
   mutable std::mutex load_mutex_;
   EngineLoad load_;

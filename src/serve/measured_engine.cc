@@ -41,8 +41,14 @@ http::ModelInfo MeasuredEngine::info() const {
   return info;
 }
 
+std::vector<http::ModelInfo> MeasuredEngine::models() const {
+  const http::CompletionEngine* engine = engine_;
+  return engine ? engine->models() : std::vector<http::ModelInfo>{info()};
+}
+
 http::EngineState MeasuredEngine::state() const {
-  if (!engine_) return http::EngineState::kLoading;
+  const http::CompletionEngine* engine = engine_;
+  if (!engine || engine->state() == http::EngineState::kLoading) return http::EngineState::kLoading;
   return stalled_ ? http::EngineState::kStalled : http::EngineState::kReady;
 }
 
@@ -56,8 +62,9 @@ void MeasuredEngine::tokenize(http::TokenizeRequest request, std::function<void(
   attached().tokenize(std::move(request), std::move(done));
 }
 
-void MeasuredEngine::detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) {
-  attached().detokenize(std::move(ids), std::move(done));
+void MeasuredEngine::detokenize(http::DetokenizeRequest request,
+                                std::function<void(http::TokenizeResult)> done) {
+  attached().detokenize(std::move(request), std::move(done));
 }
 
 MeasuredEngine::Handle MeasuredEngine::submit(http::CompletionRequest request, http::CompletionSink sink) {

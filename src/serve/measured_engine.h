@@ -28,11 +28,12 @@ class MeasuredEngine final : public http::CompletionEngine {
   void set_stalled(bool stalled);
 
   http::ModelInfo info() const override;
+  std::vector<http::ModelInfo> models() const override;
   http::EngineState state() const override;
   Handle submit(http::CompletionRequest request, http::CompletionSink sink) override;
   void cancel(Handle handle) override;
   void tokenize(http::TokenizeRequest request, std::function<void(http::TokenizeResult)> done) override;
-  void detokenize(std::vector<int64_t> ids, std::function<void(http::TokenizeResult)> done) override;
+  void detokenize(http::DetokenizeRequest request, std::function<void(http::TokenizeResult)> done) override;
 
  private:
   struct Choice;

@@ -124,7 +124,8 @@ void FakeEngine::tokenize(TokenizeRequest request, std::function<void(TokenizeRe
   done(std::move(result));
 }
 
-void FakeEngine::detokenize(std::vector<int64_t> ids, std::function<void(TokenizeResult)> done) {
+void FakeEngine::detokenize(DetokenizeRequest request, std::function<void(TokenizeResult)> done) {
+  const std::vector<int64_t>& ids = request.ids;
   TokenizeResult result;
   for (const int64_t id : ids) {
     if (id > 255) throw FieldError(ErrorCode::kInvalidArgument, "tokens", "found " + std::to_string(id));

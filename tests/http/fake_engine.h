@@ -37,7 +37,7 @@ class FakeEngine : public CompletionEngine {
   void set_state(EngineState state) { state_ = state; }
   // One token a byte.
   void tokenize(TokenizeRequest request, std::function<void(TokenizeResult)> done) override;
-  void detokenize(std::vector<int64_t> ids, std::function<void(TokenizeResult)> done) override;
+  void detokenize(DetokenizeRequest request, std::function<void(TokenizeResult)> done) override;
 
   void hold();  // no step until release()
   void release();
