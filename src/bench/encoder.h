@@ -14,7 +14,7 @@ namespace hoist::bench {
 struct EncoderBenchOptions {
   std::string shape = "bert-base";  // or tiny
   int64_t requests = 1000, shortest = 5, longest = 500;
-  uint64_t seed = 1;
+  int64_t seed = 1;
   int64_t batch_tokens = 1024, batch_seqs = 16;  // of one batch
   int threads = 0, rounds = 1;                   // a round runs all requests once for each row
   bool single = true;                            // also one by one
