@@ -91,7 +91,7 @@ class Runner {
 
 std::vector<int64_t> request_lengths(const EncoderBenchOptions& o) {
   std::vector<int64_t> out;
-  uint64_t state = o.seed;
+  auto state = static_cast<uint64_t>(o.seed);
   for (int64_t i = 0; i < o.requests; ++i) {
     state = state * 6364136223846793005ull + 1442695040888963407ull;
     out.push_back(o.shortest +
