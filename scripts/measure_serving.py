@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what guards a server: slow clients, clients that never read, overload, SIGTERM, a memory budget.
 
-Usage: measure_serving.py BINARY MODEL [--only slow|unread|overload|sigterm] [--json]
+Usage: measure_serving.py BINARY MODEL [--only slow|unread|overload|sigterm|memory] [--json]
 
 Needs nothing but Python. Servers listen on loopback at ports the system chose. Each measurement starts its own server,
 prints what it found, and compares within one run: healthy clients with and without slow ones beside them, the rate of
@@ -29,9 +29,11 @@ def free_port():
 
 
 class Server:
-    def __init__(self, options, *flags):
+    def __init__(self, options, *flags, start_in=None):
         self.port = free_port()
         command = [options.binary, "serve", options.model, "--port", str(self.port), "--quiet", *flags]
+        if start_in:  # a shell that enters the cgroup and becomes the server
+            command = ["sh", "-c", f'echo $$ > {start_in}/cgroup.procs && exec "$@"', "sh", *command]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     async def ready(self):
@@ -238,7 +240,69 @@ async def sigterm(options):
     return {"turns": options.turns, "worst exit, s": worst, "streams cut": cut, "ended by an error event": errors}
 
 
-ROWS = {"slow": slow_clients, "unread": unread_answers, "overload": overload, "sigterm": sigterm}
+class MemoryGroup:
+    """A cgroup with a limit on memory, version 1 or 2; needs root."""
+
+    def __init__(self, limit):
+        version1 = os.path.isdir("/sys/fs/cgroup/memory")
+        self.path = f"/sys/fs/cgroup/{'memory/' if version1 else ''}hoist-{os.getpid()}"
+        self.peak_file = "memory.max_usage_in_bytes" if version1 else "memory.peak"
+        os.mkdir(self.path)
+        self.write("memory.limit_in_bytes" if version1 else "memory.max", limit)
+
+    def write(self, name, value):
+        with open(f"{self.path}/{name}", "w") as file:
+            file.write(str(value))
+
+    def peak(self):
+        with open(f"{self.path}/{self.peak_file}") as file:
+            return int(file.read())
+
+    def remove(self):
+        os.rmdir(self.path)
+
+
+async def memory_budget(options):
+    """A mixed load inside a cgroup of 1.05 times the budget given to the server."""
+    budget = options.budget << 20
+    group = MemoryGroup(int(1.05 * budget))
+    server = await Server(options, "--memory", str(budget), "--max-queue", "256", "--policy", "sj-mlfq",
+                          "--swap", str(budget // 16), start_in=group.path).ready()
+    end = time.perf_counter() + options.seconds
+    done, failed = 0, 0
+
+    async def client(number):
+        nonlocal done, failed
+        turn = 0
+        while time.perf_counter() < end:
+            turn += 1
+            kind = (number + turn) % 4
+            body = {"prompt": f"Client {number} turn {turn}: " + "word " * (1 if kind else 60), "temperature": 0,
+                    "max_tokens": (8, 32, 100, 200)[kind], "stream": kind % 2 == 0, "ignore_eos": True,
+                    "n": 2 if kind == 1 else 1}
+            if kind == 3:
+                body["response_format"] = {"type": "json_object"}
+                del body["ignore_eos"]
+            try:
+                status, _, answer = await ask(server.port, request_text(body))
+            except (OSError, asyncio.IncompleteReadError):
+                failed += 1
+                continue
+            if status == 200:
+                done += 1
+            elif status not in (429, 503):
+                failed += 1
+
+    await asyncio.gather(*(client(n) for n in range(24)))
+    alive = server.process.poll() is None
+    peak = group.peak()
+    code = server.stop()
+    group.remove()
+    return {"budget, MiB": options.budget, "limit, MiB": 1.05 * options.budget, "peak, MiB": peak / (1 << 20),
+            "requests": done, "failed": failed, "killed": 0 if alive and code == 0 else 1, "exit": code}
+
+
+ROWS = {"memory": memory_budget, "slow": slow_clients, "unread": unread_answers, "overload": overload, "sigterm": sigterm}
 
 
 def main():
@@ -248,6 +312,7 @@ def main():
     parser.add_argument("--only", choices=sorted(ROWS))
     parser.add_argument("--rounds", type=int, default=40, help="requests of each healthy client")
     parser.add_argument("--seconds", type=float, default=60, help="how long overload lasts")
+    parser.add_argument("--budget", type=int, default=256, help="MiB that the server may use, for --only memory")
     parser.add_argument("--turns", type=int, default=20, help="of SIGTERM")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -259,7 +324,7 @@ def main():
         pass
     results = {}
     for name, row in ROWS.items():
-        if options.only in (None, name):
+        if options.only == name or (options.only is None and name != "memory"):  # that one needs root
             results[name] = asyncio.run(row(options))
             if not options.json:
                 print(name, *(f"  {k}: {v:.4g}" if isinstance(v, (int, float)) else f"  {k}: {v}"

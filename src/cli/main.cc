@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
       "Every flag is also an environment variable: --top-k is HOIST_TOP_K. `hoist COMMAND --help` says "
       "more.");
   hoist::cli::add_generate(root);
+  hoist::cli::add_chat(root);
   hoist::cli::add_serve(root);
   hoist::cli::add_train(root);
   hoist::cli::add_models(root);

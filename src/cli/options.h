@@ -17,6 +17,7 @@ std::string human_count(int64_t n);
 
 // Each adds one sub-command; its callback does the work and throws Error.
 void add_generate(Command root);
+void add_chat(Command root);
 void add_tokenize(Command root);
 void add_inspect(Command root);
 void add_models(Command root);

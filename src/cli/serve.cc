@@ -180,6 +180,8 @@ void run(const ServeOptions& o) {
   listening.log = [&](std::string_view line) { log.problem(line); };
   const std::string path = hub::resolve_model(o.model);
   if (io::is_encoder_folder(path)) {
+    if (!o.more_models.empty() || !o.adapters.empty())
+      throw_unsupported(o.model + ": an encoder is served alone, without --also and --adapter");
     serve_encoder({path, name, o.threads, o.batch_tokens, std::max<int64_t>(o.max_queue, 8192), o.exact},
                   listening);
     return;
