@@ -103,6 +103,8 @@ class ModelHost final : public http::CompletionEngine {
   bool look_for_changes(std::unique_lock<std::mutex>& lock);
   void put_adapter(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Loaded>& loaded,
                    const std::string& name, const std::string& folder);
+  std::string put_adapters(std::unique_lock<std::mutex>& lock, Entry& entry,
+                           const std::shared_ptr<Loaded>& loaded);
   double now() const;
 
   const Load load_;

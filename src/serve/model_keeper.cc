@@ -2,7 +2,9 @@
 // changed.
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <new>
+#include <tuple>
 
 #include "base/error.h"
 #include "serve/model_entries.h"
@@ -104,13 +106,13 @@ bool ModelHost::load_one(std::unique_lock<std::mutex>& lock) {
       }
   }
   if (!failed) {
-    for (const auto& [name, folder] : source.adapters) try {
-        put_adapter(lock, loaded, name, folder);
-      } catch (const std::exception& e) {
-        if (options_.log) options_.log("adapter " + name + ": " + e.what());
-        if (entry->info.max_model_len == 0)
-          failed = std::current_exception();  // at the start: say so and end
-      }
+    const std::string problem = put_adapters(lock, *entry, loaded);
+    if (!problem.empty()) {
+      if (options_.log) options_.log(problem);
+      // At the start: say so and end. Later the model is worth more than one of its adapters.
+      if (entry->info.max_model_len == 0)
+        failed = std::make_exception_ptr(Error(ErrorCode::kInvalidArgument, problem));
+    }
   }
   std::vector<Then> waiting = std::move(entry->waiting);
   entry->waiting.clear();
@@ -136,6 +138,32 @@ bool ModelHost::load_one(std::unique_lock<std::mutex>& lock) {
   if (!failed) --loaded->calls;
   changed_.notify_all();
   return true;
+}
+
+// Fills a model that nobody uses yet with the adapters that its entry has, also with those that come while it
+// does. Returns what went wrong with the last that could not be put in.
+std::string ModelHost::put_adapters(std::unique_lock<std::mutex>& lock, Entry& entry,
+                                    const std::shared_ptr<Loaded>& loaded) {
+  std::map<std::string, std::string> tried;
+  std::string problem;
+  const auto next = [&] {
+    for (const auto& [name, folder] : entry.source.adapters) {
+      const auto had = tried.find(name);
+      if (had == tried.end() || had->second != folder) return std::pair{name, folder};
+    }
+    return std::pair<std::string, std::string>{};
+  };
+  for (auto [name, folder] = next(); !name.empty(); std::tie(name, folder) = next()) {
+    tried[name] = folder;
+    try {
+      put_adapter(lock, loaded, name, folder);
+    } catch (const std::exception& e) {
+      problem = "adapter " + name + ": " + e.what();
+    }
+  }
+  for (Loaded::Slot& s : loaded->slots)  // taken away meanwhile
+    if (!entry.source.adapters.count(s.name)) s.name.clear();
+  return problem;
 }
 
 // A model whose files changed, and then stayed as they are from one look to the next, is loaded beside the
@@ -175,12 +203,7 @@ bool ModelHost::look_for_changes(std::unique_lock<std::mutex>& lock) {
       problem = error.what();
     }
     lock.lock();
-    for (const auto& [name, folder] : source.adapters)
-      if (problem.empty()) try {
-          put_adapter(lock, loaded, name, folder);
-        } catch (const std::exception& error) {
-          problem = error.what();
-        }
+    if (problem.empty()) problem = put_adapters(lock, *e, loaded);
     if (problem.empty()) {
       e->info = loaded->model->engine().info();
       e->info.id = e->source.name;
