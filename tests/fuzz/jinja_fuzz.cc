@@ -1,7 +1,8 @@
 // Fuzzes chat templates: the input is a template, rendered with a fixed conversation.
 //
 // Whatever the bytes are, parsing and rendering either finish within their caps or throw hoist::Error;
-// rendering twice gives the same. Links: text
+// rendering twice gives the same.
+// Links: text
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
