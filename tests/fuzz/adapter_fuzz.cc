@@ -3,14 +3,11 @@
 // or its pairs have the sizes of the model's matrices and fill a slot and no byte beyond it.
 //
 // The model is one whole matrix, one that is cut into two by rows, and nothing else.
+//
 // Links: ir io
-#include <stdlib.h>
-
-#include <cstdlib>
-#include <fstream>
-
 #include "base/check.h"
 #include "decode/adapter.cc"  // all it needs of decode and models; the layers would bring the engine along
+#include "scratch_folder.h"
 
 using namespace hoist;
 using namespace hoist::decode;
@@ -22,28 +19,12 @@ constexpr int64_t kIn = 2, kSlots = 3;
 models::AdapterTarget target(const std::string& tensor, int64_t out, int64_t first_row, int64_t rank) {
   models::AdapterTarget t;
   t.tensor = tensor;
-  t.down_type = ir::Type(DType::f32, {{"adapters", kSlots}, {"lora_rank", rank}, {"in", kIn}});
-  t.up_type = ir::Type(DType::f32, {{"adapters", kSlots}, {"out", out}, {"lora_rank", rank}});
+  t.down_type = ir::Type(DType::f32, ir::Dims{{"adapters", kSlots}, {"lora_rank", rank}, {"in", kIn}});
+  t.up_type = ir::Type(DType::f32, ir::Dims{{"adapters", kSlots}, {"out", out}, {"lora_rank", rank}});
   t.in = kIn;
   t.out = out;
   t.first_row = first_row;
   return t;
-}
-
-const std::string& folder() {
-  static const std::string made = [] {
-    // In memory where there is such a folder.
-    std::string name =
-        io::is_directory("/dev/shm") ? "/dev/shm/adapter_fuzz_XXXXXX" : "/tmp/adapter_fuzz_XXXXXX";
-    HOIST_CHECK(::mkdtemp(name.data()), "no folder to write to");
-    std::atexit([] { io::remove_tree(folder()); });
-    return name;
-  }();
-  return made;
-}
-
-void write(const char* name, std::string_view bytes) {
-  std::ofstream(io::join_path(folder(), name), std::ios::binary) << bytes;
 }
 
 void check_slots(const Adapter* adapter, const models::AdapterShape& shape) {
@@ -83,14 +64,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (int i = 0; i < 8; ++i) tensors += static_cast<char>(header.size() >> (8 * i));
   tensors += header;
   if (second < size) tensors += text.substr(second + 1);
-  write("adapter_config.json", config);
-  write("adapter_model.safetensors", tensors);
+  write_scratch("adapter_config.json", config);
+  write_scratch("adapter_model.safetensors", tensors);
   const models::AdapterShape shape = {kSlots, 4};
   std::unique_ptr<Adapter> adapter;
   try {
-    adapter = load_adapter(folder(), {}, shape);
+    adapter = load_adapter(scratch_folder(), {}, shape);
   } catch (const Error& error) {
-    HOIST_CHECK(std::string_view(error.what()).starts_with(folder()), "a refusal names its source");
+    HOIST_CHECK(std::string_view(error.what()).starts_with(scratch_folder()), "a refusal names its source");
     return 0;
   }
   HOIST_CHECK(adapter->rank >= 1 && adapter->rank <= shape.rank && !adapter->pairs.empty(),

@@ -3,11 +3,7 @@
 // possible if accepted.
 //
 // Links: io text
-#include <stdlib.h>
-
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <string>
 
 #include "base/check.h"
@@ -15,25 +11,14 @@
 #include "decode/gguf_tokenizer.cc"  // all it needs of decode; the layer would bring the engine along
 #include "io/files.h"
 #include "io/gguf_model.h"
+#include "scratch_folder.h"
 
 using namespace hoist;
 
 namespace {
 
-const std::string& folder() {
-  static const std::string made = [] {
-    // In memory where there is such a folder.
-    std::string name = io::is_directory("/dev/shm") ? "/dev/shm/gguf_fuzz_XXXXXX" : "/tmp/gguf_fuzz_XXXXXX";
-    HOIST_CHECK(::mkdtemp(name.data()), "no folder to write to");
-    std::atexit([] { io::remove_tree(folder()); });
-    return name;
-  }();
-  return made;
-}
-
 void check_config(const std::string& bytes) {
-  const std::string path = io::join_path(folder(), "fuzz.gguf");
-  std::ofstream(path, std::ios::binary) << bytes;
+  const std::string path = write_scratch("fuzz.gguf", bytes);
   try {
     const auto set = io::GgufSet::open(path);
     io::read_gguf_generation(*set);
