@@ -86,7 +86,7 @@ TEST(SchemaErrors, DeepAndLargeInputsEnd) {
 // Every value below a long key has that key in its place; none may hold a copy.
 TEST(SchemaErrors, ALongKeyAboveManyValues) {
   std::string values = "0";
-  for (int i = 0; i < 500000; ++i) values += ",0";
+  for (int i = 0; i < 100000; ++i) values += ",0";
   const std::string key(2000000, 'k');
   EXPECT_NO_THROW(
       Grammar::from_json_schema(R"({"type":"null","examples":{")" + key + "\":[" + values + "]}}"));
