@@ -7,8 +7,9 @@ usage() {
 Usage: scripts/fuzz.sh [--seconds N] [name ...]
 
 Builds the harnesses of tests/fuzz (clang, preset "fuzz", in build-fuzz/) and runs each for N seconds (default 60),
-starting from tests/fuzz/corpus/<name>/. A crash, a leak, or an input that takes over one second fails the run; the
-input is kept in build-fuzz/findings/. What a run learns is kept in build-fuzz/corpus/.
+starting from tests/fuzz/corpus/<name>/. A crash, a leak, or an input that takes over one second (or what the harness
+says in a line "// Timeout: N") fails the run; the input is kept in
+build-fuzz/findings/. What a run learns is kept in build-fuzz/corpus/.
 
 Example: scripts/fuzz.sh --seconds 10 safetensors config
 TEXT
@@ -48,7 +49,9 @@ for name in "${names[@]}"; do
   learned=$build/corpus/$name
   log=$build/findings/$name.log
   mkdir -p "$learned"
-  arguments=(-timeout=1 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$build/findings/$name-")
+  limit=$(sed -n 's|^// Timeout: ||p' "$root/tests/fuzz/${name}_fuzz.cc")
+  limit=${limit:-1}
+  arguments=(-timeout="$limit" -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$build/findings/$name-")
   [ -f "$root/tests/fuzz/$name.dict" ] && arguments+=(-dict="$root/tests/fuzz/$name.dict")
   seeds=()
   [ -d "$root/tests/fuzz/corpus/$name" ] && seeds=("$root/tests/fuzz/corpus/$name")
@@ -62,7 +65,7 @@ for name in "${names[@]}"; do
     input=$(sed -n 's/^artifact_prefix=.*Test unit written to //p' "$log" | tail -1)
     case "$input" in
       *-timeout-*)
-        if "$build/bin/${name}_fuzz" -timeout=1 "$input" > "$log.again" 2>&1; then
+        if "$build/bin/${name}_fuzz" -timeout="$limit" "$input" > "$log.again" 2>&1; then
           rm -f "$input"
           [ "$SECONDS" -lt "$end" ] && continue
           break

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "base/error.h"
 #include "io/config/family.h"
 #include "io/files.h"
@@ -46,9 +48,19 @@ void read_labels(const Json& root, EncoderConfig& config) {
   }
   if (!config.classifies) return;
   for (int64_t i = 0; i < count; ++i) config.labels.push_back("LABEL_" + std::to_string(i));
-  if (const auto names = root.find("id2label"); names && !names->is_null())
-    for (int64_t i = 0; i < count; ++i)
-      config.labels[static_cast<size_t>(i)] = names->at(std::to_string(i)).as_string();
+  const auto names = root.find("id2label");
+  if (!names || names->is_null()) return;
+  // Keys differ and there are `count` of them, so if all are in range, all are there.
+  for (const JsonMember& m : names->members()) {
+    int64_t i = -1;
+    std::from_chars(m.key.data(), m.key.data() + m.key.size(), i);
+    if (i < 0 || i >= count || std::to_string(i) != m.key)
+      names->fail(
+          ErrorCode::kInvalidArgument,
+          fmt::format("found key {}, expected whole numbers from 0 to {}, the number of labels less one",
+                      json_quote(m.key.substr(0, 80)), count - 1));
+    config.labels[static_cast<size_t>(i)] = m.value.as_string();
+  }
 }
 
 void read_shape(const Json& root, EncoderConfig& c) {

@@ -66,6 +66,8 @@ void read_family_keys(const GgufSet& set, GgufKeys& keys, ModelConfig& c) {
   c.activation = Activation::kGeluTanh;
   c.activation_text = "gelu_pytorch_tanh";
   c.attention_scalar = gemma_scalar(c);
+  if (c.attention_scalar < 1)
+    set.metadata().refuse(keys.name("embedding_length"), fmt::format("at least head_count ({})", c.heads));
   const bool second = c.family == Family::kGemma2;
   c.attention_softcap = keys.number("attn_logit_softcapping", 0, 1e6).value_or(second ? 50 : 0);
   c.final_softcap = keys.number("final_logit_softcapping", 0, 1e6).value_or(second ? 30 : 0);

@@ -51,7 +51,7 @@ class GgufKeys {
   }
   int64_t need(std::string_view key, int64_t low, int64_t high) {
     const auto x = integer(key, low, high);
-    if (!x) metadata_.at(name(key));
+    if (!x) metadata_.refuse(name(key), "a whole number");  // there is none, or an array of none
     return *x;
   }
   std::optional<double> number(std::string_view key, double low, double high) {

@@ -88,7 +88,10 @@ void read_llama3(const GgufSet& set, int64_t dim, int64_t original, RopeConfig& 
 }
 
 // Files hold f32: a factor within its rounding of what the rule gives is the rule's.
-void set_attention_factor(RopeConfig& rope, double found, int64_t max_position) {
+void set_attention_factor(const GgufSet& set, RopeConfig& rope, double found, int64_t max_position) {
+  if (!(found >= 1e-6 && found <= 1e6))
+    throw_corrupt(fmt::format("{}: rope.scaling: found an attention factor of {}, expected 1e-6 to 1e6",
+                              set.path(), found));
   const double usual = default_attention_factor(rope, max_position);
   rope.attention_factor = std::abs(found - usual) <= 1e-6 * usual ? usual : found;
 }
@@ -102,15 +105,16 @@ void read_longrope(const GgufSet& set, GgufKeys& keys, int64_t dim, int64_t orig
     throw_corrupt(set.path() +
                   ": found one of rope_factors_short.weight and rope_factors_long.weight, expected both");
   if (near.empty()) return;
-  if (original < 1) set.metadata().at(keys.name("rope.scaling.original_context_length"));
+  if (original < 1) set.metadata().refuse(keys.name("rope.scaling.original_context_length"), "at least 1");
   rope.type = Type::kLongrope;
   rope.short_factor.assign(near.begin(), near.end());
   rope.long_factor.assign(far.begin(), far.end());
   rope.original_max_position = original;
-  set_attention_factor(rope, attn_factor, config.max_position);
+  set_attention_factor(set, rope, attn_factor, config.max_position);
 }
 
-void read_yarn(GgufKeys& keys, int64_t original, double attn_factor, ModelConfig& config) {
+void read_yarn(const GgufSet& set, GgufKeys& keys, int64_t original, double attn_factor,
+               ModelConfig& config) {
   RopeConfig& rope = config.rope;
   rope.type = Type::kYarn;
   rope.original_max_position = original > 0 ? original : config.max_position;
@@ -118,7 +122,7 @@ void read_yarn(GgufKeys& keys, int64_t original, double attn_factor, ModelConfig
   rope.beta_slow = keys.number("rope.scaling.yarn_beta_slow", 1e-6, 1e6).value_or(1);
   const double own = keys.number("rope.scaling.yarn_attn_factor", 0, 1e6).value_or(1);
   // Files hold a factor beside the rule's.
-  set_attention_factor(rope, default_attention_factor(rope, config.max_position) * attn_factor * own,
+  set_attention_factor(set, rope, default_attention_factor(rope, config.max_position) * attn_factor * own,
                        config.max_position);
 }
 
@@ -165,7 +169,7 @@ void read_gguf_rope(const GgufSet& set, GgufKeys& keys, ModelConfig& config) {
     return;
   }
   if (type == "yarn") {
-    read_yarn(keys, original, attn_factor, config);
+    read_yarn(set, keys, original, attn_factor, config);
   } else {
     if (attn_factor != 1) metadata.refuse(keys.name("rope.scaling.attn_factor"), "1");
     if (scaled && (type == "linear" || !metadata.find(keys.name("rope.scaling.type"))))

@@ -67,7 +67,7 @@ bool take_range(std::string_view& rest, Lengths& l) {
 }
 
 std::string short_number(double v) {
-  char buffer[32];
+  char buffer[352];  // without an exponent: the smallest have 324 digits behind the point
   const auto r = std::to_chars(buffer, buffer + sizeof buffer, v, std::chars_format::fixed);
   return std::string(buffer, r.ptr);
 }

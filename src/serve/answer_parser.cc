@@ -129,7 +129,8 @@ bool AnswerParser::step(bool last, http::CompletionEvent& event) {
       // A name ends where [ARGS] or the arguments begin.
       const size_t end = std::min(held_.find('{'), held_.find(kMistralArgs));
       if (end == std::string::npos) {
-        if (last || held_.size() > kMaxMistralName) {
+        // [ARGS] may have begun at the longest name's end.
+        if (last || held_.size() >= kMaxMistralName + kMistralArgs.size()) {
           give_up(event);
           return true;
         }

@@ -42,7 +42,9 @@ size_t CallScanner::feed(std::string_view text) {
 bool CallScanner::end_value() {
   streaming_ = false;
   if (key_ == "\"name\"") {
-    if (named() || !unquote(value_, name_) || name_.empty() || name_.size() > kMaxName) return false;
+    std::string name;
+    if (named() || !unquote(value_, name) || name.empty() || name.size() > kMaxName) return false;
+    name_ = std::move(name);
   } else if (about_arguments(key_)) {
     if (value_.starts_with("\"")) {  // some models write the object as a string
       if (!unquote(value_, arguments_)) return false;

@@ -1,8 +1,9 @@
 // Any text as the answer of a chat model: how it is cut into pieces changes nothing, and calls are numbered
 // without gaps.
-// Links: serve http decode io text
+// Links: io
 #include "base/check.h"
-#include "serve/answer_parser.h"
+#include "serve/answer_parser.cc"  // all it needs of serve; the layer would bring the engine along
+#include "serve/call_scanner.cc"
 
 using namespace hoist;
 using namespace hoist::serve;

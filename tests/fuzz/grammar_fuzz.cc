@@ -2,7 +2,12 @@
 // the text.
 //
 // Whatever the text is, it is refused with hoist::Error or compiles to a grammar under which a generation of
-// random allowed tokens, steps taken back among them, ends within its cap with a whole text. Links: text
+// random allowed tokens, steps taken back among them, ends within its cap with a whole text.
+// Using up the limits takes seconds under the sanitizers.
+//
+// Timeout: 20
+//
+// Links: text
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

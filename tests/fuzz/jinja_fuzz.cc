@@ -1,7 +1,8 @@
 // Fuzzes chat templates: the input is a template, rendered with a fixed conversation.
 //
 // Whatever the bytes are, parsing and rendering either finish within their caps or throw hoist::Error;
-// rendering twice gives the same. Links: text
+// rendering twice gives the same.
+// Links: text
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -55,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string first = render(parsed);
     if (!hoist::text::is_utf8(first)) std::abort();
     if (first != render(parsed)) std::abort();
-  } catch (const hoist::Error&) {
+  } catch (const hoist::Error& error) {
+    if (!hoist::text::is_utf8(error.what())) std::abort();
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 // Any bytes as the body of POST /v1/completions, /v1/chat/completions or an encoder's routes, and as an HTTP
 // request on the wire. What is accepted is in range and the refusals are ApiErrors; how the wire is cut into
-// packets changes nothing. Links: http io
+// packets changes nothing.
+// Links: http io
 #include <algorithm>
 
 #include "base/check.h"

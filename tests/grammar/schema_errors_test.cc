@@ -83,6 +83,21 @@ TEST(SchemaErrors, DeepAndLargeInputsEnd) {
       Error);
 }
 
+// Every value below a long key has that key in its place; none may hold a copy.
+TEST(SchemaErrors, ALongKeyAboveManyValues) {
+  std::string values = "0";
+  for (int i = 0; i < 100000; ++i) values += ",0";
+  const std::string key(2000000, 'k');
+  EXPECT_NO_THROW(
+      Grammar::from_json_schema(R"({"type":"null","examples":{")" + key + "\":[" + values + "]}}"));
+  try {
+    Grammar::from_json_schema(R"({"properties":{")" + key + R"(":{"type":7}}})");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_LT(std::string_view(error.what()).size(), 1000u);
+  }
+}
+
 TEST(SchemaErrors, NotesAreIgnored) {
   EXPECT_NO_THROW(Grammar::from_json_schema(
       R"({"$schema":"x","$id":"y","$comment":"z","title":"t","description":"d","default":1,"examples":[1],"readOnly":true,"type":"integer","$defs":{"unused":{"not":{}}}})"));

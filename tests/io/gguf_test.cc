@@ -306,6 +306,12 @@ TEST(Gguf, KeysThatWouldChangeTheArithmeticAreRefused) {
   says(error([](GgufMetadata& m) { m.set_text("general.architecture", "mamba"); }),
        "general.architecture: found \"mamba\", expected one of llama, smollm3, qwen2, qwen3, qwen2moe, ");
   says(error([](GgufMetadata& m) { m.set_u32("llama.block_count", 0); }), "llama.block_count: found 0");
+  says(error([](GgufMetadata& m) { m.set_i32s("llama.block_count", {}); }), "expected a whole number");
+  says(error([](GgufMetadata& m) {
+         m.set_text("llama.rope.scaling.type", "yarn");
+         m.set_f32("llama.rope.scaling.yarn_attn_factor", 0);
+       }),
+       "found an attention factor of 0");
   says(error([](GgufMetadata& m) { m.set_u32("llama.rope.dimension_count", 16); }), "a part of a head");
   says(error([](GgufMetadata& m) { m.set_u32("llama.attention.head_count_kv", 3); }),
        "a divisor of head_count");

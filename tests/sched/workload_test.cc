@@ -11,14 +11,20 @@
 namespace hoist::sched {
 namespace {
 
-const char* const kForms[] = {"fixed:128",       "uniform:16..512",           "uniform:1..1",
-                              "lognormal:200,1", "lognormal:200,1.25,4..900", "pareto:1.1,8..4096",
-                              "pareto:2,1..10"};
+const char* const kForms[] = {"fixed:128",
+                              "uniform:16..512",
+                              "uniform:1..1",
+                              "lognormal:200,1",
+                              "lognormal:200,1.25,4..900",
+                              "pareto:1.1,8..4096",
+                              "pareto:2,1..10",
+                              "lognormal:1,0.0000000000000000000000000000000000001,1..2"};
 
 TEST(Lengths, TextReadsBack) {
   for (const char* form : kForms) {
     const Lengths a = parse_lengths(form, "--x"), b = parse_lengths(a.text(), "--x");
     EXPECT_EQ(a.text(), b.text());
+    EXPECT_EQ(a.sigma, b.sigma);
     for (double u : {0.0, 0.1, 0.5, 0.9, 0.999}) EXPECT_EQ(a.quantile(u), b.quantile(u)) << form;
   }
 }

@@ -180,6 +180,22 @@ TEST(AnswerParser, CutsChangeNothing) {
   }
 }
 
+// Names just within and just beyond what one may have.
+TEST(AnswerParser, LongNames) {
+  std::mt19937 random(1);
+  const size_t longest = CallScanner::kMaxName;
+  for (size_t n = longest - 8; n < longest + 8; ++n) {
+    const std::string name(n, 'f');
+    const std::string mistral = "[TOOL_CALLS]" + name + "[ARGS]{}", json = "{\"name\": \"" + name + "\"}";
+    for (const size_t cut : {size_t{1}, size_t{5}, size_t{1000}}) {
+      EXPECT_EQ(parse(style_of(ToolStyle::kMistral), mistral, cut, random).summary(),
+                n <= longest ? "||" + name + "({})" : "|" + mistral + "|");
+      EXPECT_EQ(parse(style_of(ToolStyle::kObject), json, cut, random).summary(),
+                n <= longest ? "||" + name + "({})" : "|" + json + "|");
+    }
+  }
+}
+
 TEST(CallScanner, StopsAtTheEndOfTheObject) {
   CallScanner s;
   const std::string_view text = R"({"name":"f","arguments":{"a":"\"}"}} rest)";

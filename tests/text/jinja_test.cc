@@ -68,6 +68,7 @@ TEST(Jinja, ErrorsNameTheLineAndWhatWasExpected) {
   EXPECT_EQ(failure("{{ x.y }}"), "t: line 1: 'x' is undefined");
   EXPECT_EQ(failure("{{\n raise_exception('no') }}"), "t: line 2: no");
   EXPECT_EQ(failure("{% include 'x' %}"), "t: line 1: the tag 'include' is not supported in chat templates");
+  EXPECT_EQ(failure("{{ '%é' % 1 }}"), "t: line 1: format: unknown kind '%\uFFFD'");
   ErrorCode code{};
   failure("{{ 1 + }}", &code);
   EXPECT_EQ(code, ErrorCode::kCorrupt);

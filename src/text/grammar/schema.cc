@@ -238,7 +238,7 @@ ExprId SchemaCompiler::value(Conjunction parts) {
   if (!flatten(parts, flat)) return rules_.never();
   const auto [found, is_new] = known_.emplace(flat, 0);
   if (is_new) {
-    const std::string& at = parts.empty() ? std::string() : parts.front().schema->pointer;
+    const std::string at = parts.empty() ? std::string() : parts.front().schema->pointer();
     found->second = rules_.add_rule("schema " + (at.empty() ? std::string("(root)") : at));
     todo_.push_back({found->second, flat});
   }

@@ -30,21 +30,9 @@ ExprId SchemaCompiler::key(std::string_view name) {
 }
 
 bool SchemaCompiler::name_matches(const JsonNode& pattern, const std::string& name) {
-  const size_t slash = pattern.pointer.rfind('/');
   RuleSet rules;
-  const std::string text = [&] {  // the pattern is the last part of its value's pointer
-    std::string out;
-    for (size_t i = slash + 1; i < pattern.pointer.size(); ++i) {
-      const char c = pattern.pointer[i];
-      if (c == '~') {
-        out += pattern.pointer[++i] == '0' ? '~' : '/';
-      } else {
-        out += c;
-      }
-    }
-    return out;
-  }();
-  const ExprId e = parse_regex(rules, text, "schema: " + pattern.pointer, {utf8_char, true, CodeSet::all()});
+  const ExprId e =
+      parse_regex(rules, pattern.step, "schema: " + pattern.pointer(), {utf8_char, true, CodeSet::all()});
   const Automaton a = grammar::compile(rules, e);
   State at = a.root;
   for (const char c : name) at = a.step(at, static_cast<uint8_t>(c));
@@ -61,21 +49,12 @@ ExprId SchemaCompiler::free_key(const std::vector<std::string>& listed, const Js
   if (!is_new) return found->second;
   ExprId content = rules_.repeat(json_any_, 0, kUnbounded);
   const auto pattern = [&](const JsonNode& node) {
-    std::string text = node.pointer.substr(node.pointer.rfind('/') + 1);
-    std::string plain;
-    for (size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == '~') {
-        plain += text[++i] == '0' ? '~' : '/';
-      } else {
-        plain += text[i];
-      }
-    }
-    return parse_regex(rules_, plain, "schema: " + node.pointer, {json_char, true, CodeSet::all()});
+    return parse_regex(rules_, node.step, "schema: " + node.pointer(), {json_char, true, CodeSet::all()});
   };
   if (matching) content = pattern(*matching);
   if (not_matching) {
     content = combine(rules_, content, pattern(*not_matching), RegularOp::kFirstOnly,
-                      "schema: " + not_matching->pointer);
+                      "schema: " + not_matching->pointer());
   }
   if (!listed.empty()) {
     std::vector<ExprId> names;
@@ -196,7 +175,7 @@ ExprId SchemaCompiler::object(const Conjunction& parts) {
         ErrorCode::kResourceExhausted,
         fmt::format(
             "schema: {}: {} properties with minProperties {} and maxProperties {} are too many to count",
-            parts.empty() ? "" : parts[0].schema->pointer, properties.size(), least, most));
+            parts.empty() ? "" : parts[0].schema->pointer(), properties.size(), least, most));
   }
   std::map<At, uint32_t> number;
   std::vector<At> todo;

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kMaxText = size_t{4} << 20;
 constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxPointer = 400;  // nodes are many and keys may be long
 
 std::string escape_pointer(std::string_view key) {
   std::string out = "/";
@@ -36,7 +37,8 @@ void fill(std::deque<JsonNode>& nodes, JsonNode& node, simdjson::dom::element va
       size_t i = 0;
       for (const simdjson::dom::element item : simdjson::dom::array(value)) {
         JsonNode& kid = nodes.emplace_back();
-        kid.pointer = fmt::format("{}/{}", node.pointer, i++);
+        kid.parent = &node;
+        kid.step = std::to_string(i++);
         node.items.push_back(&kid);
         fill(nodes, kid, item);
       }
@@ -47,9 +49,10 @@ void fill(std::deque<JsonNode>& nodes, JsonNode& node, simdjson::dom::element va
       std::unordered_set<std::string_view> seen;
       for (const auto field : simdjson::dom::object(value)) {
         JsonNode& kid = nodes.emplace_back();
-        kid.pointer = node.pointer + escape_pointer(field.key);
+        kid.parent = &node;
+        kid.step = std::string(field.key);
         if (!seen.insert(field.key).second)
-          throw_invalid(fmt::format("schema: {}: key given twice", kid.pointer));
+          throw_invalid(fmt::format("schema: {}: key given twice", kid.pointer()));
         node.members.push_back({std::string(field.key), &kid});
         fill(nodes, kid, field.value);
       }
@@ -71,17 +74,29 @@ const JsonNode* JsonNode::find(std::string_view key) const {
   return nullptr;
 }
 
+std::string JsonNode::pointer() const {
+  std::string out;
+  for (const JsonNode* node = this; node->parent; node = node->parent) {
+    if (out.size() + node->step.size() > kMaxPointer)
+      return "..." +
+             repair_utf8(node->step.substr(node->step.size() - std::min<size_t>(node->step.size(), 40))) +
+             out;
+    out.insert(0, escape_pointer(node->step));
+  }
+  return out;
+}
+
 std::string JsonNode::excerpt() const {
   return compact.size() <= 60 ? compact : repair_utf8(compact.substr(0, 57)) + "...";
 }
 
 void JsonNode::refuse(std::string_view expected) const {
-  throw_invalid(fmt::format("schema: {}: found {}, expected {}", pointer.empty() ? "(root)" : pointer,
-                            excerpt(), expected));
+  throw_invalid(
+      fmt::format("schema: {}: found {}, expected {}", parent ? pointer() : "(root)", excerpt(), expected));
 }
 
 void JsonNode::unsupported(std::string_view what) const {
-  throw_unsupported(fmt::format("schema: {}: {}", pointer.empty() ? "(root)" : pointer, what));
+  throw_unsupported(fmt::format("schema: {}: {}", parent ? pointer() : "(root)", what));
 }
 
 JsonTree::JsonTree(std::string_view text) {
@@ -130,7 +145,7 @@ const JsonNode* JsonTree::resolve(std::string_view reference, const JsonNode& fr
       const size_t i = std::stoul(key);
       if (i < at->items.size()) next = at->items[i];
     }
-    if (!next) from.refuse(fmt::format("a place in this schema; \"{}\" has no \"{}\"", at->pointer, key));
+    if (!next) from.refuse(fmt::format("a place in this schema; \"{}\" has no \"{}\"", at->pointer(), key));
     at = next;
   }
   return at;

@@ -14,9 +14,10 @@ enum class JsonKind : uint8_t { kNull, kBool, kInt, kNumber, kString, kArray, kO
 
 struct JsonNode {
   JsonKind kind = JsonKind::kNull;
-  std::string text;     // a string's characters; else the value as compact JSON
-  std::string compact;  // the value as compact JSON
-  std::string pointer;  // "/properties/a"; "" for the root
+  std::string text;                  // a string's characters; else the value as compact JSON
+  std::string compact;               // the value as compact JSON
+  const JsonNode* parent = nullptr;  // null for the root
+  std::string step;                  // the key or number under which the parent holds it
   std::vector<std::pair<std::string, const JsonNode*>> members;  // of an object, as written
   std::vector<const JsonNode*> items;                            // of an array
 
@@ -24,7 +25,8 @@ struct JsonNode {
   bool is_true() const { return kind == JsonKind::kBool && compact == "true"; }
   bool is_false() const { return kind == JsonKind::kBool && compact == "false"; }
   const JsonNode* find(std::string_view key) const;  // nullptr if absent
-  std::string excerpt() const;                       // of `compact`, for messages
+  std::string pointer() const;  // for messages: "/properties/a", "" for the root; of a long one its end
+  std::string excerpt() const;  // of `compact`, for messages
   // Throws Error(kInvalidArgument): "schema: /a/b: found x, expected y".
   [[noreturn]] void refuse(std::string_view expected) const;
   [[noreturn]] void unsupported(std::string_view what) const;  // Error(kUnsupported): "schema: /a/b: what"

@@ -140,7 +140,7 @@ ExprId SchemaCompiler::string(const Conjunction& parts) {
         }
         const std::string_view text =
             name == "format" ? std::string_view(pattern) : std::string_view(node->text);
-        contents.push_back(parse_regex(rules_, text, "schema: " + node->pointer, search));
+        contents.push_back(parse_regex(rules_, text, "schema: " + node->pointer(), search));
         places.push_back(node);
       }
     }
@@ -154,11 +154,11 @@ ExprId SchemaCompiler::string(const Conjunction& parts) {
   }
   ExprId content = contents[0];
   for (size_t i = 1; i < contents.size(); ++i) {
-    content = combine(rules_, content, contents[i], RegularOp::kBoth, "schema: " + places[i]->pointer);
+    content = combine(rules_, content, contents[i], RegularOp::kBoth, "schema: " + places[i]->pointer());
   }
   if (limited) {
     content = combine(rules_, content, rules_.repeat(json_any_, low, high), RegularOp::kBoth,
-                      "schema: " + places[0]->pointer);
+                      "schema: " + places[0]->pointer());
   }
   return rules_.seq({quote, content, quote});
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "text/jinja/machine.h"
 #include "text/jinja/machine_scope.h"
+#include "text/utf8.h"
 
 namespace hoist::text::jinja {
 
@@ -44,7 +45,8 @@ RenderResult Machine::run() {
 }
 
 void Machine::fail(std::string_view message) const {
-  throw_invalid(fmt::format("{}: line {}: {}", program_.source, line_, message));
+  // What is quoted from a template may be cut within a character.
+  throw_invalid(fmt::format("{}: line {}: {}", program_.source, line_, repair_utf8(message)));
 }
 
 void Machine::exhausted(std::string_view message) const {

@@ -74,7 +74,7 @@ class Lexer {
 
  private:
   [[noreturn]] void fail(std::string_view message) const {
-    throw_corrupt(fmt::format("{}: line {}: {}", source_, line_, message));
+    throw_corrupt(fmt::format("{}: line {}: {}", source_, line_, repair_utf8(message)));
   }
 
   // Brings line_ up to at_. Called where a token starts, so that a token's line is its first.

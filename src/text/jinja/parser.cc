@@ -9,6 +9,7 @@
 #include "text/jinja/filters.h"
 #include "text/jinja/strings.h"
 #include "text/jinja/value.h"
+#include "text/utf8.h"
 
 namespace hoist::text::jinja {
 
@@ -23,7 +24,7 @@ Parser::Parser(std::string_view text, Program& program) : program_(program) {
 void Parser::fail(std::string_view message) const { fail_at(now().line, message); }
 
 void Parser::fail_at(int line, std::string_view message) const {
-  throw_corrupt(fmt::format("{}: line {}: {}", program_.source, line, message));
+  throw_corrupt(fmt::format("{}: line {}: {}", program_.source, line, repair_utf8(message)));
 }
 
 bool Parser::skip_op(std::string_view op) {
