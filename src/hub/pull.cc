@@ -35,6 +35,7 @@ bool is_hex(std::string_view text, size_t digits) {
 std::vector<PulledFile> list_files(HttpGet& http, const std::string& endpoint, const std::string& name,
                                    const std::string& commit) {
   std::vector<PulledFile> out;
+  std::set<std::string> seen;
   std::string url = endpoint + "/api/models/" + name + "/tree/" + commit + "?recursive=true";
   while (!url.empty()) {
     const std::string here = url;
@@ -46,6 +47,8 @@ std::vector<PulledFile> list_files(HttpGet& http, const std::string& endpoint, c
       PulledFile f;
       f.path = entry.get_string("path");
       check_relative_path(f.path, here);
+      if (f.path.starts_with(".hoist")) continue;  // names of our own records and locks
+      if (!seen.insert(f.path).second) throw_corrupt(here + ": found '" + f.path + "' twice");
       f.bytes = entry.get_int("size", 0, kMaxFile);
       if (const auto lfs = entry.find("lfs")) {
         f.sha256 = lfs->get_string("oid");

@@ -79,6 +79,9 @@ std::string Tokenizer::bytes_of(int32_t id) const {
           token.resize(token.size() - step.strip.size());
         break;
       case DecoderStep::Kind::kReplace: token = by_pattern(step, token); break;
+      case DecoderStep::Kind::kWordPiece:
+        token = token.starts_with(step.prefix) ? token.substr(step.prefix.size()) : " " + token;
+        break;
     }
   }
   return token;

@@ -152,6 +152,13 @@ TEST_F(Pull, PathsThatLeaveTheFolderAreRefused) {
   }
 }
 
+TEST_F(Pull, OurOwnRecordsAreNotPulled) {
+  server_.files[".hoist-pull.json"] = "{}";
+  options_.files = {"*"};
+  pull();
+  expect_whole();
+}
+
 TEST_F(Pull, Offline) {
   options_.offline = true;
   EXPECT_THROW(pull(), Error);
