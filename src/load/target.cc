@@ -121,17 +121,17 @@ class Prober {
 
   // Tokens of `text`, by /tokenize (as vLLM or llama-server spell it), else by what "usage" says.
   int64_t count(const std::string& text) {
-    if (tokenize_) {
-      const std::string quoted = io::json_quote(text);
+    // The field is llama-server's, or vLLM's; servers refuse the other one.
+    static constexpr const char* kFields[] = {"content", "prompt"};
+    for (; tokenize_ < std::size(kFields); ++tokenize_) {
       const std::string answer =
-          ask("/tokenize", "{\"model\":" + io::json_quote(target_.model) + ",\"prompt\":" + quoted +
-                               ",\"content\":" + quoted + "}");
+          ask("/tokenize", "{\"model\":" + io::json_quote(target_.model) + ",\"" + kFields[tokenize_] +
+                               "\":" + io::json_quote(text) + "}");
       if (status_ == 200) try {
           const io::JsonDocument document = io::JsonDocument::parse(answer, "/tokenize");
           return static_cast<int64_t>(document.root().at("tokens").size());
         } catch (const Error&) {
         }
-      tokenize_ = false;
     }
     return complete(io::json_quote(text), "").prompt_tokens;
   }
@@ -158,7 +158,7 @@ class Prober {
   HttpClient& client_;
   Target target_;
   int status_ = 0;
-  bool tokenize_ = true;
+  size_t tokenize_ = 0;  // which of the spellings works; their number: none
 };
 
 }  // namespace

@@ -113,6 +113,12 @@ FakeEngine::Handle FakeEngine::submit(CompletionRequest request, CompletionSink 
 void FakeEngine::tokenize(TokenizeRequest request, std::function<void(TokenizeResult)> done) {
   TokenizeResult result;
   result.text = request.chat ? request.chat->messages : request.text;
+  if (options_.tokens) {
+    result.ids = options_.tokens(result.text);
+    result.pieces.resize(result.ids.size());
+    done(std::move(result));
+    return;
+  }
   if (request.add_special_tokens.value_or(!request.chat)) {
     result.ids.push_back(256);
     result.pieces.push_back("<s>");

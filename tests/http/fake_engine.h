@@ -21,6 +21,7 @@ struct FakeEngineOptions {
   std::string token;                    // this text for every token instead of the story
   int64_t fail_after = -1;              // ends with kError after this many tokens
   std::vector<CompletionEvent> script;  // says this, whatever it is asked; the last one finishes
+  std::function<std::vector<int64_t>(const std::string&)> tokens;  // of a text; empty: one a byte
   std::function<void(const CompletionRequest&)>
       refuse;  // may throw: the request is refused later, by an event
 };

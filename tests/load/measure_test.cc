@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <sstream>
 
 #include "base/error.h"
 #include "http/running_server.h"
@@ -17,11 +18,21 @@ namespace {
 
 struct Loaded {
   explicit Loaded(http::FakeEngineOptions engine = {}, http::ServerOptions options = http::test_options())
-      : running(options, engine) {
+      : running(options, by_words(std::move(engine))) {
     running.start();
     url.host = "127.0.0.1";
     url.port = running.port();
     client = std::make_unique<HttpClient>(url, HttpClientOptions{20});
+  }
+  // /tokenize counts as the fake engine's prompts are counted.
+  static http::FakeEngineOptions by_words(http::FakeEngineOptions engine) {
+    engine.tokens = [](const std::string& text) {
+      std::istringstream words(text);
+      std::vector<int64_t> ids;
+      for (std::string word; words >> word;) ids.push_back(1);
+      return ids;
+    };
+    return engine;
   }
   Target probed(bool text = false) {
     TargetOptions o;
@@ -72,21 +83,18 @@ TEST(Probe, FindsWhatTheServerTakes) {
 }
 
 TEST(Probe, MeasuresWordsByTokenizeWhereThereIsOne) {
-  http::RunningServer running;
   std::atomic<int> asked = 0;
-  running.router.add("POST", "/tokenize",
-                     [&](const http::Request& request, const http::ExchangePtr& exchange) {
-                       ++asked;
-                       const io::JsonDocument body = io::JsonDocument::parse(request.body, "body");
-                       EXPECT_EQ(body.root().get_string("content"), body.root().get_string("prompt"));
-                       std::string tokens = "1";
-                       // Words with a w are cut in two by this vocabulary.
-                       for (const char c : body.root().get_string("content"))
-                         tokens += c == ' ' ? ",1" : c == 'w' ? ",2" : "";
-                       http::Response response;
-                       response.body = "{\"tokens\":[" + tokens + "]}";
-                       exchange->respond(response);
-                     });
+  http::FakeEngineOptions engine;
+  engine.tokens = [&](const std::string& text) {
+    ++asked;
+    // Words with a w are cut in two by this vocabulary.
+    std::vector<int64_t> ids = {1};
+    for (const char c : text) {
+      if (c == ' ' || c == 'w') ids.push_back(1);
+    }
+    return ids;
+  };
+  http::RunningServer running(http::test_options(), engine);
   running.start();
   TargetOptions o;
   o.url.host = "127.0.0.1";
@@ -186,7 +194,12 @@ TEST(Points, RefusalsAndFailuresAreTold) {
   engine.fail_after = 0;
   Loaded l(engine);
   const Point point = run_point(*l.client, l.plain(), requests(10, 1000), {});
-  EXPECT_EQ(summarize(point, kAny).failed, 10);
+  const PointSummary s = summarize(point, kAny);
+  // What goes wrong before the stream's head is sent has a status of its own, here 503; later it is an event.
+  EXPECT_EQ(s.failed + s.refused, 10);
+  EXPECT_EQ(s.good, 0);
+  ASSERT_EQ(reasons(point).size(), 1u);
+  EXPECT_EQ(reasons(point)[0], "10 x the model stopped answering");
 }
 
 TEST(Points, AreGivenUpWhenTheLimitsCannotBeMet) {
