@@ -106,12 +106,6 @@ decode::EngineOptions engine_options(const ServeOptions& o) {
   return options;
 }
 
-std::string base_name(const std::string& path) {
-  const size_t end = path.find_last_not_of('/');
-  const size_t slash = path.find_last_of('/', end);
-  return path.substr(slash == path.npos ? 0 : slash + 1, end - slash);
-}
-
 // The server answers on a thread of its own while the model is loaded on this one: 503 until it is there.
 class Listener {
  public:
@@ -170,7 +164,7 @@ void run(const ServeOptions& o) {
   runtime::Trace trace;
   if (!o.trace.empty()) options.trace = &trace;
   serve::AccessLog log(serve::parse_log_format(o.log_format, "--log-format"));
-  const std::string name = o.name.empty() ? base_name(o.model) : o.name;
+  const std::string name = o.name.empty() ? io::base_name(o.model) : o.name;
   serve::Metrics metrics(name);
   http::ServerOptions listening = server_options(o);
   listening.on_access = [&](const http::Access& access) {

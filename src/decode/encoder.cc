@@ -68,25 +68,11 @@ DType stored_dtype(const EncoderModel& model) {
 }
 
 void load(const EncoderModel& model, std::vector<models::Parameter> parameters, runtime::StateStore& states) {
-  if (!model.draw) {
-    name_tensors(model, parameters);
-    return load_weights(
-        io::ModelConfig{}, *model.files, parameters,
-        [&](const models::Parameter& p) { return states.data(p.name); }, true);
-  }
-  ThreadPool pool;
-  std::vector<float> values;
-  for (const models::Parameter& p : parameters) {
-    if (p.type.format.empty()) {
-      model.draw(p, states.data(p.name));
-      continue;
-    }
-    models::Parameter dense = p;
-    dense.type = p.stored.with_dtype(DType::f32);
-    values.resize(static_cast<size_t>(dense.type.elements()));
-    model.draw(dense, reinterpret_cast<std::byte*>(values.data()));
-    pack_panels(values.data(), p, states.data(p.name), pool);
-  }
+  if (model.draw) return draw_weights(model.draw, parameters, states);
+  name_tensors(model, parameters);
+  load_weights(
+      io::ModelConfig{}, *model.files, parameters,
+      [&](const models::Parameter& p) { return states.data(p.name); }, true);
 }
 
 }  // namespace
@@ -99,9 +85,7 @@ int64_t EncoderModel::max_tokens() const {
 EncoderModel open_encoder(const std::string& path) {
   EncoderModel m;
   m.folder = path;
-  std::string trimmed = path;
-  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
-  m.name = trimmed.substr(trimmed.find_last_of('/') + 1);
+  m.name = io::base_name(path);
   m.config = io::load_encoder_config(path);
   m.pooling = io::load_pooling_config(path);
   const std::string tokens = io::join_path(path, "tokenizer.json");

@@ -132,9 +132,7 @@ Model open_model(const std::string& path) {
   }
   Model m;
   m.folder = path;
-  std::string trimmed = path;
-  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
-  m.name = trimmed.substr(trimmed.find_last_of('/') + 1);
+  m.name = io::base_name(path);
   m.config = io::load_model_config(path);
   m.generation = io::load_generation_config(path);
   m.tokenizer = text::Tokenizer::load(io::join_path(path, "tokenizer.json"));
@@ -214,24 +212,26 @@ void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& fil
                         std::string(io::family_name(config.family)) + " model of this configuration");
 }
 
+void draw_weights(const std::function<void(const models::Parameter&, std::byte*)>& draw,
+                  const std::vector<models::Parameter>& parameters, runtime::StateStore& states) {
+  ThreadPool pool;
+  std::vector<float> values;
+  for (const models::Parameter& p : parameters) {
+    if (p.type.format.empty()) {
+      draw(p, states.data(p.name));
+      continue;
+    }
+    models::Parameter dense = p;
+    dense.type = p.stored.with_dtype(DType::f32);
+    values.resize(static_cast<size_t>(dense.type.elements()));
+    draw(dense, reinterpret_cast<std::byte*>(values.data()));
+    pack_panels(values.data(), p, states.data(p.name), pool);
+  }
+}
+
 void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,
                   runtime::StateStore& states) {
-  if (model.draw) {
-    ThreadPool pool;
-    std::vector<float> values;
-    for (const models::Parameter& p : parameters) {
-      if (p.type.format.empty()) {
-        model.draw(p, states.data(p.name));
-        continue;
-      }
-      models::Parameter dense = p;
-      dense.type = p.stored.with_dtype(DType::f32);
-      values.resize(static_cast<size_t>(dense.type.elements()));
-      model.draw(dense, reinterpret_cast<std::byte*>(values.data()));
-      pack_panels(values.data(), p, states.data(p.name), pool);
-    }
-    return;
-  }
+  if (model.draw) return draw_weights(model.draw, parameters, states);
   load_weights(model.config, *model.files, parameters,
                [&](const models::Parameter& p) { return states.data(p.name); });
 }

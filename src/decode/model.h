@@ -52,6 +52,10 @@ Model open_model(const std::string& path);
 void load_weights(const Model& model, const std::vector<models::Parameter>& parameters,
                   runtime::StateStore& states);
 
+// The same from a function instead of files: `draw` fills each parameter as the checkpoint would hold it.
+void draw_weights(const std::function<void(const models::Parameter&, std::byte*)>& draw,
+                  const std::vector<models::Parameter>& parameters, runtime::StateStore& states);
+
 // The same without a tokenizer, into any memory: `destination(parameter)` gives contiguous storage of its
 // type. `partial`: the list is not all of the model, so nothing is said of the files' other tensors.
 void load_weights(const io::ModelConfig& config, const io::CheckpointFiles& files,

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "http/api_error.h"
-#include "http/guard.h"
+#include "http/completions.h"
 #include "io/json_value.h"
 
 namespace hoist::http {
@@ -30,17 +30,6 @@ void respond(const ExchangePtr& exchange, std::string body) {
   Response response;
   response.body = std::move(body);
   exchange->respond(std::move(response));
-}
-
-void check_content_type(const Request& request) {
-  const std::string* type = request.header("Content-Type");
-  if (!type) return;
-  std::string_view media = std::string_view(*type).substr(0, type->find(';'));
-  while (!media.empty() && (media.back() == ' ' || media.back() == '\t')) media.remove_suffix(1);
-  // The second is what `curl -d` says when told nothing.
-  if (!equals_ignore_case(media, "application/json") &&
-      !equals_ignore_case(media, "application/x-www-form-urlencoded"))
-    throw ApiError(415, "Content-Type: expected application/json", "", "unsupported_media_type");
 }
 
 ApiError result_error(const EncodeResult& result) {

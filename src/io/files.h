@@ -37,6 +37,7 @@ std::vector<std::string> list_dir(const std::string& path);
 void remove_tree(const std::string& path);
 void remove_file(const std::string& path);  // absent is fine
 std::string join_path(std::string_view folder, std::string_view name);
+std::string base_name(std::string_view path);  // "a/b/" -> "b"
 
 // Refuses, with kCorrupt led by `source`, any name that could leave its folder: empty, ".", "..", with a
 // slash, backslash or NUL, or above 255 bytes.

@@ -163,14 +163,6 @@ std::string table(const LoadReport& r) {
   return html + "</tbody></table></div>\n</section>\n";
 }
 
-std::string facts(const LoadReport& r) {
-  std::string html =
-      "<section aria-labelledby=\"run\"><h2 id=\"run\">What was measured</h2>\n<dl class=\"facts\">\n";
-  for (const auto& [name, text] : r.facts)
-    html += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", report::escape(name), report::escape(text));
-  return html + "</dl></section>\n";
-}
-
 }  // namespace
 
 std::string to_json(const LoadReport& r) {
@@ -239,7 +231,7 @@ std::string render(const LoadReport& r) {
       "{:.4g} s per token after it. Refused: status 429 or 503. Latest send: how far behind its schedule the "
       "generator fell at worst. Generator: its share of one core.</p>\n",
       r.slo.ttft, r.slo.tpot);
-  return report::page(r.title, body + facts(r));
+  return report::page(r.title, body + report::facts_section("What was measured", r.facts));
 }
 
 }  // namespace hoist::load

@@ -25,6 +25,17 @@ std::string escape(std::string_view text) {
   return out;
 }
 
+std::string facts_section(std::string_view heading,
+                          const std::vector<std::pair<std::string, std::string>>& facts) {
+  if (facts.empty()) return "";
+  std::string html = "<section aria-labelledby=\"run\"><h2 id=\"run\">";
+  html += heading;
+  html += "</h2>\n<dl class=\"facts\">\n";
+  for (const auto& [name, text] : facts)
+    html += "<div><dt>" + escape(name) + "</dt><dd>" + escape(text) + "</dd></div>\n";
+  return html + "</dl></section>\n";
+}
+
 std::string grouped(int64_t count) {
   std::string digits = std::to_string(count);
   const size_t first = count < 0 ? 1 : 0;

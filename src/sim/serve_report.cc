@@ -113,15 +113,6 @@ std::string table(const ServeReport& r, bool sweep) {
   return html + "</tbody></table></div>\n</section>\n";
 }
 
-std::string facts(const ServeReport& r) {
-  if (r.facts.empty()) return "";
-  std::string html =
-      "<section aria-labelledby=\"run\"><h2 id=\"run\">What was simulated</h2>\n<dl class=\"facts\">\n";
-  for (const auto& [name, text] : r.facts)
-    html += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", report::escape(name), report::escape(text));
-  return html + "</dl></section>\n";
-}
-
 }  // namespace
 
 std::string render(const ServeReport& r) {
@@ -154,7 +145,7 @@ std::string render(const ServeReport& r) {
       "<p class=\"hint\">Within limits: first token after at most {} s and at most {} s per "
       "token after it. Goodput counts the requests that are.</p>\n",
       report::value(r.slo.ttft), report::value(r.slo.tpot));
-  return report::page(r.title, body + facts(r));
+  return report::page(r.title, body + report::facts_section("What was simulated", r.facts));
 }
 
 }  // namespace hoist::sim
