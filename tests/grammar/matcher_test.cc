@@ -89,6 +89,40 @@ TEST(Mask, EqualsBruteForceForEbnf) {
   }
 }
 
+// Bounded repetitions are long runs of states that are alike until the bound comes near; several generations
+// over one constraint make every state meet the kept masks of others.
+TEST(Mask, EqualsBruteForceAlongBoundedRepetitions) {
+  Rng rng(33);
+  const std::vector<Grammar> bounded = {
+      Grammar::from_json_schema(R"({"type":"string","minLength":30,"maxLength":60})"),
+      Grammar::from_json_schema(
+          R"({"type":"array","items":{"type":"string","maxLength":40},"minItems":8,"maxItems":12})", {1}),
+      Grammar::from_json_schema(
+          R"({"type":"object","properties":{"a":{"type":"string","pattern":"^([a-z]{2}-){1,30}$"}},"required":["a"]})"),
+      Grammar::from_ebnf(
+          "root ::= (\"a\" | item){10,50} \"x\"\nitem ::= \"(\" item? \")\" | \"b\"{0,3} \"c\"")};
+  for (const Grammar& grammar : bounded) {
+    const auto table = make_table(rng, 120);
+    const auto c = constrain(grammar, table, {128, 1 << 20});
+    for (int k = 0; k < 3; ++k) {
+      Matcher matcher(c);
+      std::string text;
+      for (uint64_t left = c->min_tokens() + below(rng, 40); left > 0 && !matcher.finished(); --left) {
+        check_mask(matcher, *table, Matcher::kNoCap, text);
+        check_mask(matcher, *table, left, text);
+        check_mask(matcher, *table, matcher.min_tokens() + below(rng, 3), text);
+        if (HasFatalFailure()) return;
+        const auto tokens = allowed(matcher, left);
+        ASSERT_FALSE(tokens.empty()) << text;
+        const int32_t token = tokens[below(rng, tokens.size())];
+        ASSERT_TRUE(matcher.accept(token));
+        text += table->bytes(token);
+      }
+      EXPECT_TRUE(matcher.may_stop());
+    }
+  }
+}
+
 TEST(Rollback, RestoresEverything) {
   Rng rng(33);
   const auto table = make_table(rng, 300);

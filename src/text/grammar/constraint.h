@@ -14,6 +14,7 @@ namespace hoist::text {
 
 namespace grammar {
 struct MaskEntry;
+struct KeptMask;
 class Stacks;
 struct Costs;
 struct StackNode;
@@ -44,8 +45,9 @@ class Constraint {
   void check_budget(uint64_t max_tokens) const;
 
   const grammar::Costs& costs() const { return *costs_; }
-  // What the innermost state alone decides; made on first use with `stacks` (left as it was).
-  std::shared_ptr<const grammar::MaskEntry> entry(uint16_t state, grammar::Stacks& stacks) const;
+  // What the innermost state alone decides; made on first use with `stacks` (left as it was), or taken from a
+  // state that decides alike.
+  grammar::KeptMask entry(uint16_t state, grammar::Stacks& stacks) const;
   size_t cached_bytes() const;
 
  private:

@@ -98,9 +98,9 @@ class Finder {
   // Child of `node` (or of the trie, for nodes()) by `byte`; nodes() if there is none.
   uint32_t child(uint32_t node, uint8_t byte) const {
     const auto none = static_cast<uint32_t>(table_.nodes());
-    const uint32_t end = node == none ? none : table_.skip(node);
-    for (uint32_t i = node == none ? 0 : node + 1; i < end; i = table_.skip(i)) {
-      if (table_.node_byte(i) == byte) return i;
+    const uint32_t end = node == none ? none : table_.node(node).skip;
+    for (uint32_t i = node == none ? 0 : node + 1; i < end; i = table_.node(i).skip) {
+      if (table_.node(i).byte == byte) return i;
     }
     return none;
   }

@@ -2,11 +2,38 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 namespace hoist::text::grammar {
 namespace {
 
 void set_bit(uint64_t* out, int32_t token) { out[token >> 6] |= uint64_t{1} << (token & 63); }
+
+// Appends the tokens of at most known.depth bytes, with their costs, and the ends no deeper.
+void take_known(const PartialMask& known, const TokenTable& table, MaskEntry& entry,
+                std::vector<PricedToken>& all) {
+  const MaskEntry& from = *known.entry;
+  std::vector<uint64_t> usual = from.bits, shorter(table.mask_words(), ~uint64_t{0});
+  for (const int32_t token : table.longer_than(known.depth)) {
+    shorter[static_cast<size_t>(token >> 6)] &= ~(uint64_t{1} << (token & 63));
+  }
+  const auto shifted = [&](uint32_t cost) { return static_cast<uint32_t>(int64_t{cost} + known.shift); };
+  for (const PricedToken& p : from.priced) {
+    const auto word = static_cast<size_t>(p.token >> 6);
+    const uint64_t bit = uint64_t{1} << (p.token & 63);
+    if (!usual.empty()) usual[word] &= ~bit;
+    if (shorter[word] & bit) all.push_back({shifted(p.cost), p.token});
+  }
+  for (size_t word = 0; word < usual.size(); ++word) {
+    for (uint64_t bits = usual[word] & shorter[word]; bits; bits &= bits - 1) {
+      all.push_back({shifted(from.usual_cost), static_cast<int32_t>(word * 64 + std::countr_zero(bits))});
+    }
+  }
+  for (const uint32_t node : from.ends) {
+    if (table.node(node).depth <= known.depth) entry.ends.push_back(node);
+  }
+  entry.reach = from.reach;
+}
 
 }  // namespace
 
@@ -37,28 +64,32 @@ void MaskEntry::apply(uint32_t most, uint64_t* out) const {
   for (size_t i = 0; i < kept.size(); ++i) out[i] |= kept[i];
 }
 
-MaskEntry make_entry(State state, const TokenTable& table, Stacks& stacks) {
+MaskEntry make_entry(State state, const TokenTable& table, Stacks& stacks, const PartialMask& known) {
   MaskEntry entry;
   std::vector<PricedToken> all;
   all.reserve(table.size());
+  if (known.entry) take_known(known, table, entry, all);
   std::vector<StackNode> pool = {{0, state}};
   const size_t frames = stacks.size();
   stacks.reach = 0;
-  stacks.walk(table, 0, static_cast<uint32_t>(table.nodes()), 0, pool, 0,
-              [&](uint32_t node, const StackNode* set, size_t count) {
-                uint32_t cost = kCannot;
-                const bool has_tokens = table.has_tokens(node);
-                for (size_t i = 0; i < count; ++i) {
-                  if (set[i].state == 0) {
-                    entry.ends.push_back(node);
-                  } else if (has_tokens) {
-                    cost = std::min(cost, stacks.cost(set[i]));
-                  }
-                }
-                if (cost == kCannot) return;
-                for (const int32_t token : table.tokens(node)) all.push_back({cost, token});
-              });
-  entry.reach = stacks.reach;
+  stacks.walk(
+      table, 0, static_cast<uint32_t>(table.nodes()), 0, pool, 0,
+      [&](uint32_t node, const StackNode* set, size_t count) {
+        if (table.node(node).depth <= known.depth) return;
+        uint32_t cost = kCannot;
+        const bool has_tokens = table.has_tokens(node);
+        for (size_t i = 0; i < count; ++i) {
+          if (set[i].state == 0) {
+            entry.ends.push_back(node);
+          } else if (has_tokens) {
+            cost = std::min(cost, stacks.cost(set[i]));
+          }
+        }
+        if (cost == kCannot) return;
+        for (const int32_t token : table.tokens(node)) all.push_back({cost, token});
+      },
+      known.depth);
+  entry.reach = std::max(entry.reach, stacks.reach);
   stacks.truncate(frames);
 
   const auto cheaper = [](const PricedToken& a, const PricedToken& b) {

@@ -1,7 +1,9 @@
 // What a state decides about the next token, whatever stack it stands on. Private to text/grammar.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "text/grammar/stacks.h"
@@ -27,6 +29,26 @@ struct MaskEntry {
   void apply(uint32_t most, uint64_t* out) const;
 };
 
-MaskEntry make_entry(State state, const TokenTable& table, Stacks& stacks);
+// The entry of a state, or of one alike (alike.h) whose costs are lower by `shift`.
+struct KeptMask {
+  std::shared_ptr<const MaskEntry> entry;
+  int64_t shift = 0;
+
+  // Sets the tokens that cost at most `most`.
+  void apply(uint32_t most, uint64_t* out) const {
+    const int64_t left = int64_t{most} - shift;
+    if (left >= 0) entry->apply(static_cast<uint32_t>(std::min<int64_t>(left, kCannot - 1)), out);
+  }
+};
+
+// An entry that holds for tokens of at most `depth` bytes, with costs that are lower by `shift`.
+struct PartialMask {
+  const MaskEntry* entry = nullptr;
+  uint32_t depth = 0;
+  int64_t shift = 0;
+};
+
+// Walks the vocabulary from `state`; where `known` has an entry, only for the tokens longer than its depth.
+MaskEntry make_entry(State state, const TokenTable& table, Stacks& stacks, const PartialMask& known = {});
 
 }  // namespace hoist::text::grammar

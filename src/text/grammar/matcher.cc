@@ -80,8 +80,9 @@ const std::vector<PricedToken>& Matcher::State::tokens_leaving(const StackNode& 
   const uint32_t after = stacks.cost(nodes.data() + size, nodes.size() - size);
   for (const uint32_t at : ends) {
     add(at, after);
-    if (at + 1 == table.skip(at)) continue;
-    stacks.walk(table, at + 1, table.skip(at), table.depth(at), nodes, size,
+    const TokenTable::Node& end = table.node(at);
+    if (at + 1 == end.skip) continue;
+    stacks.walk(table, at + 1, end.skip, end.depth, nodes, size,
                 [&](uint32_t below, const StackNode* set, size_t n) {
                   if (table.has_tokens(below)) add(below, stacks.cost(set, n));
                 });
@@ -127,16 +128,17 @@ void Matcher::mask(std::span<uint64_t> out, uint64_t tokens_left) {
     if (no_room) continue;
     const State::Scratch scratch{s, size};
     const Frame frame = s.stacks.frame(node.frame);
-    const auto entry = s.constraint->entry(node.state, s.stacks);
-    if (frame.depth + entry->reach + s.constraint->costs().max_depth > s.constraint->options().max_depth) {
+    const KeptMask kept = s.constraint->entry(node.state, s.stacks);
+    const MaskEntry& entry = *kept.entry;
+    if (frame.depth + entry.reach + s.constraint->costs().max_depth > s.constraint->options().max_depth) {
       // Near the depth cap what is allowed depends on the depth.
       s.nodes.push_back(node);
       s.stacks.walk(table, 0, end_of_table, 0, s.nodes, size, visit);
       continue;
     }
-    if (frame.cost <= most) entry->apply(most - frame.cost, out.data());
-    if (entry->ends.empty()) continue;
-    for (const PricedToken& p : s.tokens_leaving(node, entry->ends)) {
+    if (frame.cost <= most) kept.apply(most - frame.cost, out.data());
+    if (entry.ends.empty()) continue;
+    for (const PricedToken& p : s.tokens_leaving(node, entry.ends)) {
       if (p.cost <= most) out[static_cast<size_t>(p.token) >> 6] |= uint64_t{1} << (p.token & 63);
     }
   }

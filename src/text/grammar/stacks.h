@@ -65,10 +65,11 @@ class Stacks {
   uint32_t reach = 0;
 
   // Walks the trie's nodes [begin, end), which lie below depth `base`, from the set pool[set..]; calls
-  // visit(node, set, count) wherever some stack is left. The pool is as before afterwards.
+  // visit(node, set, count) wherever some stack is left. Branches of the trie that end within `least_depth`
+  // bytes are left out. The pool is as before afterwards.
   template <class Visit>
   void walk(const TokenTable& table, uint32_t begin, uint32_t end, uint16_t base,
-            std::vector<StackNode>& pool, size_t set, Visit&& visit);
+            std::vector<StackNode>& pool, size_t set, Visit&& visit, uint32_t least_depth = 0);
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -81,41 +82,57 @@ class Stacks {
   uint16_t max_depth_;
   std::vector<Frame> frames_;
   std::vector<uint32_t> heads_;
-  std::vector<uint32_t> levels_;
+  // The sets along the path of a walk: `one` alone, or pool[begin..end) if that is not empty. What lies in
+  // the pool behind `end` belongs to deeper levels.
+  struct Level {
+    uint32_t begin, end;
+    StackNode one;
+  };
+  std::vector<Level> levels_;
 };
 
 template <class Visit>
 void Stacks::walk(const TokenTable& table, uint32_t begin, uint32_t end, uint16_t base,
-                  std::vector<StackNode>& pool, size_t set, Visit&& visit) {
+                  std::vector<StackNode>& pool, size_t set, Visit&& visit, uint32_t least_depth) {
+  if (pool.size() == set) return;
   if (levels_.empty()) levels_.resize(TokenTable::kMaxTokenBytes + 2);
-  levels_[0] = static_cast<uint32_t>(set);
-  levels_[1] = static_cast<uint32_t>(pool.size());
-  const size_t size = pool.size();
+  const auto size = static_cast<uint32_t>(pool.size());
+  levels_[0] = {size - set == 1 ? size : static_cast<uint32_t>(set), size, pool[set]};
   for (uint32_t i = begin; i < end;) {
-    const size_t depth = static_cast<size_t>(table.depth(i) - base);
-    const size_t from = levels_[depth - 1], to = levels_[depth];
-    pool.resize(to);
-    if (to - from == 1) {
-      const State next = a_.step(pool[from].state, table.node_byte(i));
-      if (next == 0) {
-        i = table.skip(i);
-        continue;
-      }
-      if (a_.simple[next]) {
-        pool.push_back({pool[from].frame, next});
-      } else {
-        expand(next, pool[from].frame, pool, to);
-        tidy(pool, to);
-      }
-    } else {
-      step(table.node_byte(i), pool, from, to);
-    }
-    if (pool.size() == to) {
-      i = table.skip(i);
+    const TokenTable::Node& node = table.node(i);
+    if (node.deepest <= least_depth) {
+      i = node.skip;
       continue;
     }
-    levels_[depth + 1] = static_cast<uint32_t>(pool.size());
-    visit(i, pool.data() + to, pool.size() - to);
+    const Level& above = levels_[static_cast<size_t>(node.depth - base) - 1];
+    Level& here = levels_[static_cast<size_t>(node.depth - base)];
+    const uint32_t to = above.end;
+    if (above.begin == to) {
+      const State next = a_.step(above.one.state, node.byte);
+      if (next == 0) {
+        i = node.skip;
+        continue;
+      }
+      if (a_.simple[next]) {  // nearly always
+        here = {to, to, {above.one.frame, next}};
+        visit(i, &here.one, size_t{1});
+        ++i;
+        continue;
+      }
+      pool.resize(to);
+      expand(next, above.one.frame, pool, to);
+      tidy(pool, to);
+    } else {
+      pool.resize(to);
+      step(node.byte, pool, above.begin, to);
+    }
+    const size_t count = pool.size() - to;
+    if (count == 0) {
+      i = node.skip;
+      continue;
+    }
+    here = {to, count == 1 ? to : to + static_cast<uint32_t>(count), pool[to]};
+    visit(i, pool.data() + to, count);
     ++i;
   }
   pool.resize(size);

@@ -42,18 +42,35 @@ TokenTable::TokenTable(std::vector<std::string> bytes, std::vector<int32_t> end_
     const std::string_view text = this->bytes(sorted_[i]);
     size_t same = 0;
     while (same < path.size() && same < text.size() && path[same] == text[same]) ++same;
-    for (; open.size() > same; open.pop_back()) skip_[open.back()] = static_cast<uint32_t>(byte_.size());
+    for (; open.size() > same; open.pop_back())
+      nodes_[open.back()].skip = static_cast<uint32_t>(nodes_.size());
     for (size_t at = same; at < text.size(); ++at) {
-      open.push_back(static_cast<uint32_t>(byte_.size()));
-      byte_.push_back(static_cast<uint8_t>(text[at]));
-      skip_.push_back(0);
-      depth_.push_back(static_cast<uint16_t>(at + 1));
-      first_.push_back(i);
+      open.push_back(static_cast<uint32_t>(nodes_.size()));
+      const auto depth = static_cast<uint16_t>(at + 1);
+      nodes_.push_back({0, i, depth, depth, static_cast<uint8_t>(text[at])});
     }
     path = text;
   }
-  for (; !open.empty(); open.pop_back()) skip_[open.back()] = static_cast<uint32_t>(byte_.size());
-  first_.push_back(static_cast<uint32_t>(sorted_.size()));
+  for (; !open.empty(); open.pop_back()) nodes_[open.back()].skip = static_cast<uint32_t>(nodes_.size());
+  // Children come after their parent, so from the back every subtree is known before it is needed.
+  open.assign(kMaxTokenBytes + 2, 0);  // the deepest below a node of that depth
+  for (size_t i = nodes_.size(); i-- > 0;) {
+    Node& node = nodes_[i];
+    node.deepest = static_cast<uint16_t>(std::max<uint32_t>(node.depth, open[node.depth + 1u]));
+    open[node.depth + 1u] = 0;
+    open[node.depth] = std::max<uint32_t>(open[node.depth], node.deepest);
+  }
+  nodes_.push_back({0, static_cast<uint32_t>(sorted_.size()), 0, 0, 0});
+
+  by_length_ = sorted_;
+  std::stable_sort(by_length_.begin(), by_length_.end(),
+                   [this](int32_t a, int32_t b) { return length(a) > length(b); });
+}
+
+std::span<const int32_t> TokenTable::longer_than(uint32_t bytes) const {
+  const auto end = std::partition_point(by_length_.begin(), by_length_.end(),
+                                        [&](int32_t id) { return length(id) > bytes; });
+  return {by_length_.data(), static_cast<size_t>(end - by_length_.begin())};
 }
 
 bool TokenTable::is_end(int32_t id) const {

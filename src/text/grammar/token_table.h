@@ -1,8 +1,8 @@
 // A vocabulary as constrained generation sees it: the bytes of each token, in a trie.
 //
-// The trie lies in preorder in flat arrays: the subtree of node i is [i, skip(i)), and node i + 1 is its
+// The trie lies in preorder in one array: the subtree of node i is [i, node(i).skip), and node i + 1 is its
 // first child if it has any. Built once per tokenizer; immutable, any number of threads may read it. Memory:
-// about 30 bytes per byte of distinct token prefix.
+// about 16 bytes per distinct token prefix, and the tokens' own.
 #pragma once
 
 #include <cstddef>
@@ -35,22 +35,28 @@ class TokenTable {
   bool writes_every_byte() const { return every_byte_; }
 
   // The trie. `depth` is the length of the node's text.
-  size_t nodes() const { return byte_.size(); }
-  uint8_t node_byte(size_t node) const { return byte_[node]; }
-  uint32_t skip(size_t node) const { return skip_[node]; }
-  uint16_t depth(size_t node) const { return depth_[node]; }
+  struct Node {
+    uint32_t skip, first;     // `first` of its tokens in sorted order; the next node's is their end
+    uint16_t depth, deepest;  // its own, and the largest in its subtree
+    uint8_t byte;
+  };
+  size_t nodes() const { return nodes_.size() - 1; }
+  const Node& node(size_t i) const { return nodes_[i]; }
+  uint32_t longest() const { return by_length_.empty() ? 0 : length(by_length_[0]); }  // token, in bytes
+  std::span<const int32_t> longer_than(uint32_t bytes) const;                          // in no order
   std::span<const int32_t> tokens(size_t node) const {  // exactly this node's text
-    return {sorted_.data() + first_[node], sorted_.data() + first_[node + 1]};
+    return {sorted_.data() + nodes_[node].first, sorted_.data() + nodes_[node + 1].first};
   }
-  bool has_tokens(size_t node) const { return first_[node] != first_[node + 1]; }
+  bool has_tokens(size_t node) const { return nodes_[node].first != nodes_[node + 1].first; }
 
  private:
+  uint32_t length(int32_t id) const { return static_cast<uint32_t>(bytes(id).size()); }
+
   std::vector<std::string> bytes_;
   std::vector<int32_t> end_tokens_;
-  std::vector<uint8_t> byte_;
-  std::vector<uint32_t> skip_, first_;
-  std::vector<uint16_t> depth_;
-  std::vector<int32_t> sorted_;  // ids by their bytes
+  std::vector<Node> nodes_;         // and one behind the last
+  std::vector<int32_t> sorted_;     // ids by their bytes
+  std::vector<int32_t> by_length_;  // the longest first
   bool single_[256] = {};
   bool every_byte_ = false;
 };
