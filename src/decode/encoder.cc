@@ -221,8 +221,8 @@ std::vector<EncoderTiming> time_encoder(Encoder& encoder) {
     int64_t sequences, length;
   };
   // By work, until the time is up; the first few in any case.
-  static constexpr Shape kShapes[] = {{1, 4},   {1, 32},  {8, 8},   {4, 32},  {1, 128}, {4, 64},
-                                      {1, 256}, {2, 256}, {16, 32}, {1, 512}, {16, 64}, {2, 512}};
+  static constexpr Shape kShapes[] = {{1, 4},  {1, 32},  {8, 8},   {1, 16},  {4, 32},  {1, 128}, {3, 64},
+                                      {4, 64}, {1, 256}, {2, 256}, {16, 32}, {1, 512}, {16, 64}, {2, 512}};
   constexpr double kBudget = 1.5;
   constexpr size_t kFewest = 4;
   const auto clock = [] {

@@ -1,6 +1,7 @@
 #include "sched/encoder_batch.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "base/check.h"
@@ -17,8 +18,34 @@ EncoderCost fit_encoder_cost(std::span<const EncoderSample> samples) {
     step.load.prefill_pairs = s.squares;
     step.seconds = s.seconds;
   }
-  const StepCost cost = fit_step_cost(steps);
-  return {cost.fixed, cost.prefill_token, cost.prefill_pair};
+  const StepCost line = fit_step_cost(steps);
+  EncoderCost cost{line.fixed, line.prefill_token, line.prefill_pair, {}};
+  std::map<int64_t, double> by_tokens;  // the quickest: what disturbs a measurement makes it longer
+  for (const EncoderSample& s : samples) {
+    const double without = std::max(0.0, s.seconds - cost.square * s.squares);
+    const auto [at, fresh] = by_tokens.try_emplace(s.tokens, without);
+    if (!fresh) at->second = std::min(at->second, without);
+  }
+  for (const auto& [tokens, seconds] : by_tokens) {
+    // More tokens never take less; a batch that seemed to was measured in a better moment.
+    while (!cost.points.empty() && cost.points.back().seconds > seconds) cost.points.pop_back();
+    cost.points.push_back({tokens, seconds});
+  }
+  return cost;
+}
+
+double EncoderCost::seconds(int64_t tokens, double squares) const {
+  const double attention = square * squares, n = static_cast<double>(tokens);
+  if (points.empty()) return fixed + token * n + attention;
+  const auto above =
+      std::partition_point(points.begin(), points.end(), [&](const Point& p) { return p.tokens <= tokens; });
+  if (above == points.begin()) return points.front().seconds + attention;
+  const Point& low = above[-1];
+  const double more = n - static_cast<double>(low.tokens);
+  const double slope = above == points.end()
+                           ? token
+                           : (above->seconds - low.seconds) / static_cast<double>(above->tokens - low.tokens);
+  return low.seconds + slope * more + attention;
 }
 
 std::vector<std::vector<size_t>> plan_batches(std::span<const int64_t> lengths, const EncoderCost& cost,

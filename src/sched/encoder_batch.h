@@ -1,12 +1,12 @@
 // Which of the waiting sequences an encoder should run together, and when: a plain object that sees a clock
 // and lengths and returns decisions.
 //
-// Batches are ragged, so none pays for another's length: a batch costs fixed + per token + per squared
-// length, as measured (EncoderCost). What is left to gain is order and the fixed part. plan_batches sorts by
-// length and finds by dynamic programming where to cut, so that the sum of completion times is least. For a
-// batch that is delivered whole at its end, shortest first is best and batches may be taken contiguous in
-// that order: Coffman, Yannakakis, Magazine and Santos, "Batch sizing and job sequencing on a single
-// machine", 1990. (With padding it would be the total time that batching by length saves: Fang et al.,
+// Batches are ragged, so none pays for another's length: a batch costs what its tokens cost and a part per
+// squared length, as measured (EncoderCost). What is left to gain is order and the fixed part. plan_batches
+// sorts by length and finds by dynamic programming where to cut, so that the sum of completion times is
+// least. For a batch that is delivered whole at its end, shortest first is best and batches may be taken
+// contiguous in that order: Coffman, Yannakakis, Magazine and Santos, "Batch sizing and job sequencing on a
+// single machine", 1990. (With padding it would be the total time that batching by length saves: Fang et al.,
 // "TurboTransformers", 2021.)
 //
 // Pure and without locks. Times are seconds on any clock that does not go back.
@@ -24,9 +24,17 @@ struct EncoderCost {
   double fixed = 0;   // seconds of a batch, however small
   double token = 0;   // per token
   double square = 0;  // per token and token of the same sequence
-  double seconds(int64_t tokens, double squares) const {
-    return fixed + token * static_cast<double>(tokens) + square * squares;
-  }
+
+  // Small batches cost more than a straight line says: the weights are read once for few rows, and tiles are
+  // not full. Where `points` are given, by rising tokens and without the squares' part, they take the place
+  // of fixed and token: straight between two of them, as the first below, by `token` above the last.
+  struct Point {
+    int64_t tokens;
+    double seconds;
+  };
+  std::vector<Point> points;
+
+  double seconds(int64_t tokens, double squares) const;
 };
 
 struct EncoderSample {
@@ -34,7 +42,8 @@ struct EncoderSample {
   double squares = 0;  // sum of squared lengths
   double seconds = 0;  // measured, positive
 };
-// Least squares on the relative error with no negative coefficient. Needs at least one sample.
+// Least squares on the relative error with no negative coefficient, and a point for each number of tokens,
+// none below the one before it. Needs at least one sample.
 EncoderCost fit_encoder_cost(std::span<const EncoderSample> samples);
 
 struct EncoderLimits {
@@ -42,8 +51,8 @@ struct EncoderLimits {
 };
 
 // Indices into `lengths` by batch, in the order to run them. Minimal sum of completion times over all orders
-// of all partitions when only max_seqs binds; where max_tokens binds, over those contiguous by length. Ties
-// keep the order of arrival. O(n x max_seqs).
+// of all partitions when only max_seqs binds and the cost has no points; else over those contiguous by
+// length. Ties keep the order of arrival. O(n x max_seqs).
 std::vector<std::vector<size_t>> plan_batches(std::span<const int64_t> lengths, const EncoderCost& cost,
                                               const EncoderLimits& limits);
 

@@ -40,7 +40,19 @@ double brute_force(std::vector<size_t> left, const std::vector<int64_t>& lengths
 
 EncoderCost random_cost(std::mt19937_64& rng) {
   const auto draw = [&](double most) { return most * static_cast<double>(rng() % 1001) / 1000; };
-  return {draw(20), draw(1), draw(0.05)};
+  return {draw(20), draw(1), draw(0.05), {}};
+}
+
+EncoderCost random_cost_with_points(std::mt19937_64& rng) {
+  EncoderCost cost = random_cost(rng);
+  int64_t tokens = 0;
+  double seconds = 0;
+  for (size_t n = 1 + rng() % 4; n > 0; --n) {
+    tokens += 1 + static_cast<int64_t>(rng() % 40);
+    seconds += static_cast<double>(rng() % 1001) / 50;
+    cost.points.push_back({tokens, seconds});
+  }
+  return cost;
 }
 
 void expect_partition(const Batches& batches, const std::vector<int64_t>& lengths,
@@ -83,7 +95,7 @@ TEST(PlanBatches, IsOptimalAmongCutsOfTheSortedOrderWhenTokensBind) {
     std::vector<int64_t> lengths;
     for (size_t i = 0; i < n; ++i) lengths.push_back(1 + static_cast<int64_t>(rng() % 30));
     const EncoderLimits limits{30 + static_cast<int64_t>(rng() % 60), 1 + static_cast<int64_t>(rng() % n)};
-    const EncoderCost cost = random_cost(rng);
+    const EncoderCost cost = trial % 2 ? random_cost(rng) : random_cost_with_points(rng);
     const Batches batches = plan_batches(lengths, cost, limits);
     expect_partition(batches, lengths, limits);
     std::vector<size_t> order(n);
@@ -110,14 +122,14 @@ TEST(PlanBatches, IsOptimalAmongCutsOfTheSortedOrderWhenTokensBind) {
 
 TEST(PlanBatches, EqualLengthsKeepTheOrderOfArrival) {
   const std::vector<int64_t> lengths(10, 8);
-  const Batches batches = plan_batches(lengths, {1, 1, 0}, {1000, 4});
+  const Batches batches = plan_batches(lengths, {1, 1, 0, {}}, {1000, 4});
   size_t next = 0;
   for (const auto& batch : batches)
     for (size_t i : batch) EXPECT_EQ(i, next++);
 }
 
 TEST(FitEncoderCost, FindsTheCostsThatMadeTheSamples) {
-  const EncoderCost truth{0.002, 3e-5, 4e-8};
+  const EncoderCost truth{0.002, 3e-5, 4e-8, {}};
   std::vector<EncoderSample> samples;
   for (int64_t n : {1, 2, 8})
     for (int64_t length : {8, 64, 256, 500}) {
@@ -130,6 +142,22 @@ TEST(FitEncoderCost, FindsTheCostsThatMadeTheSamples) {
   EXPECT_NEAR(found.square, truth.square, 1e-13);
 }
 
+TEST(FitEncoderCost, FollowsWhatNoStraightLineSays) {
+  // Reading the weights takes 30 ms, however few the rows; from 200 tokens on the arithmetic takes longer.
+  const auto truth = [](int64_t tokens) { return std::max(0.03, 1.5e-4 * static_cast<double>(tokens)); };
+  std::vector<EncoderSample> samples;
+  for (const int64_t tokens : {8, 16, 32, 64, 128, 200, 256, 512, 1024})
+    for (const double disturbed : {1.0, 1.3}) samples.push_back({tokens, 0, truth(tokens) * disturbed});
+  const EncoderCost found = fit_encoder_cost(samples);
+  for (const int64_t tokens : {1, 8, 100, 200, 300, 1000})
+    EXPECT_NEAR(found.seconds(tokens, 0), truth(tokens), 1e-9) << tokens;
+  double before = 0;
+  for (int64_t tokens = 1; tokens < 5000; ++tokens) {
+    EXPECT_GE(found.seconds(tokens, 0), before);
+    before = found.seconds(tokens, 0);
+  }
+}
+
 // A service on virtual time: every request is answered once; with the batcher's promise on waiting.
 TEST(EncoderBatcher, EverybodyIsServedAndNobodyWaitsLongPastTheLimit) {
   for (const auto trigger : {EncoderPolicy::Trigger::kHungry, EncoderPolicy::Trigger::kLazy}) {
@@ -138,7 +166,7 @@ TEST(EncoderBatcher, EverybodyIsServedAndNobodyWaitsLongPastTheLimit) {
     policy.trigger = trigger;
     policy.limits = {600, 8};
     policy.max_wait = 0.5;
-    const EncoderCost cost{0.002, 1e-4, 1e-7};
+    const EncoderCost cost{0.002, 1e-4, 1e-7, {}};
     EncoderBatcher batcher(policy, cost);
     struct Arrival {
       double at;
@@ -187,7 +215,7 @@ TEST(EncoderBatcher, TheLongOneIsNotPassedForEver) {
   EncoderPolicy policy;
   policy.limits = {100, 4};
   policy.max_wait = 1;
-  const EncoderCost cost{0.01, 1e-3, 0};
+  const EncoderCost cost{0.01, 1e-3, 0, {}};
   EncoderBatcher batcher(policy, cost);
   batcher.add(0, 100, 0);
   uint64_t id = 1;
@@ -203,7 +231,7 @@ TEST(EncoderBatcher, TheLongOneIsNotPassedForEver) {
 TEST(EncoderBatcher, LazyWaitsForCompanyAndHungryDoesNot) {
   EncoderPolicy policy;
   policy.limits = {100, 4};
-  const EncoderCost cost{0.001, 1e-5, 0};
+  const EncoderCost cost{0.001, 1e-5, 0, {}};
   EncoderBatcher hungry(policy, cost);
   hungry.add(1, 10, 5.0);
   EXPECT_EQ(hungry.next(5.0).batch, std::vector<uint64_t>{1});
