@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "plan/staging.h"
 
 namespace hoist::plan {
 
@@ -259,6 +260,10 @@ Plan compile(const Graph& g, const kernels::KernelTable& table, const CompileOpt
   for (const ir::Output& o : g.outputs) plan.outputs.push_back({o.name, saved(tensor(o.value))});
   for (const auto& [from, to] : late) plan.instructions.push_back(copy(from, to, update_scope));
 
+  if (options.memory > 0) {
+    stage(plan, map.storages, {options.memory, options.least_moved});
+    return plan;
+  }
   plan.arena_bytes = assign_offsets(map.storages, options.reuse_memory);
   auto settle = [&](Ref& ref) {
     if (ref.space != Space::kArena) return;

@@ -11,6 +11,10 @@ struct CompileOptions {
   int threads = 1;
   bool roll_repeats = true;
   bool reuse_memory = true;  // off: every value has its own storage (debugging)
+  // Bytes for the arena and all states together; what does not fit moves to disk and back (plan/staging.h).
+  // 0: no limit. compile throws Error(kResourceExhausted) when even one instruction's operands do not fit.
+  int64_t memory = 0;
+  int64_t least_moved = int64_t{1} << 16;  // smaller storage stays in memory
 };
 
 // `graph` is at Stage::kLowered. Deterministic: the same graph, table and options give the same plan

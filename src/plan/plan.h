@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,37 @@ struct OutputSlot {
   Tensor tensor;
 };
 
+// What a plan under a memory budget does beside computing: pieces of storage move between the arena and their
+// homes on disk (plan/staging.h). Such a plan has no repeats, and a state that moves has an arena offset in
+// every instruction, as its place may differ from one use to the next.
+struct Staging {
+  struct Piece {
+    int state = -1;  // index into Plan::states; -1: a value of this run
+    int64_t bytes = 0;
+    int64_t home = 0;  // of a value: byte offset in the scratch file
+  };
+  struct Transfer {
+    bool store = false;  // else a load
+    int piece = 0;
+    int64_t offset = 0;      // in the arena
+    int issue = 0;           // may start once the instructions before this one have run
+    std::vector<int> after;  // transfers that must have ended before it starts
+  };
+  // Stays from one run to the next.
+  struct Carried {
+    int piece = 0;
+    int64_t offset = 0;
+    bool dirty = false;  // its home is out of date
+  };
+  std::vector<Piece> pieces;
+  std::vector<Transfer> transfers;      // by rising `issue`
+  std::vector<std::vector<int>> waits;  // by instruction: transfers that must have ended before it starts
+  std::vector<Carried> carried;
+  int64_t scratch_bytes = 0;                  // of the scratch file
+  int64_t bytes_read = 0, bytes_written = 0;  // by a run in the steady state
+  double bound = 0;                           // bytes that no choice of stays moves fewer than
+};
+
 struct Plan {
   std::string name;
   std::string graph_hash;
@@ -72,7 +104,8 @@ struct Plan {
   std::vector<InputSlot> inputs;
   std::vector<OutputSlot> outputs;
   int64_t arena_bytes = 0;
-  int threads = 1;  // workspaces were sized for this many
+  int threads = 1;                         // workspaces were sized for this many
+  std::shared_ptr<const Staging> staging;  // nullptr: everything stays in memory
 
   int64_t state_bytes() const;
   // Instructions executed by one run, repeats unrolled.

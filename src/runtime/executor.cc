@@ -14,6 +14,12 @@ Executor::Executor(const plan::Plan& plan, const ExecutorContext& context) : pla
   context_.states.declare(plan);
   for (const plan::StateSlot& s : plan.states) state_data_.push_back(context_.states.data(s.name));
   input_data_.assign(plan.inputs.size(), nullptr);
+  if (plan.staging) {
+    HOIST_CHECK(context_.states.disk() != nullptr,
+                "plan " + plan.name + " moves storage, but there is no disk tier");
+    if (plan.staging->scratch_bytes > 0)
+      scratch_home_ = context_.states.disk()->reserve(plan.staging->scratch_bytes);
+  }
   arena_ = context.shared_arena;
   if (!arena_) arena_ = std::make_shared<device::Buffer>(context_.device.allocate(plan.arena_bytes));
   HOIST_CHECK(arena_->bytes() >= plan.arena_bytes, "shared arena is too small for plan " + plan.name);
@@ -98,6 +104,7 @@ void Executor::run() {
     HOIST_CHECK(input_data_[i] != nullptr,
                 "input '" + plan_.inputs[i].name + "' of plan " + plan_.name + " is not bound");
   if (stale_) refresh();
+  if (plan_.staging) return run_staged();
 
   size_t next = 0;
   const int n = static_cast<int>(calls_.size());
@@ -111,6 +118,55 @@ void Executor::run() {
       launch(calls_[static_cast<size_t>(at++)], 0);
     }
   }
+  ++stats_.runs;
+}
+
+// Follows the plan's transfers: each starts at its moment, and an instruction waits for those it needs.
+void Executor::run_staged() {
+  const plan::Staging& staging = *plan_.staging;
+  StateStore& states = context_.states;
+  device::DiskTier& disk = *states.disk();
+  const auto home = [&](const plan::Staging::Piece& p) {
+    return p.state < 0 ? scratch_home_ + p.home
+                       : states.home(plan_.states[static_cast<size_t>(p.state)].name);
+  };
+  if (states.carrier() != this) {
+    states.release();
+    for (const plan::Staging::Carried& c : staging.carried) {
+      const plan::Staging::Piece& p = staging.pieces[static_cast<size_t>(c.piece)];
+      disk.start_load(home(p), arena_->data() + c.offset, p.bytes, {});
+    }
+    disk.wait_all();
+  }
+  // From here on homes are out of date; an error must not leave the store believing in memory half written.
+  states.carry(nullptr, {});
+  tickets_.assign(staging.transfers.size(), 0);
+  std::vector<uint64_t> after;
+  size_t next = 0;
+  const auto issue = [&](int moment) {
+    for (; next < staging.transfers.size() && staging.transfers[next].issue <= moment; ++next) {
+      const plan::Staging::Transfer& t = staging.transfers[next];
+      const plan::Staging::Piece& p = staging.pieces[static_cast<size_t>(t.piece)];
+      after.clear();
+      for (const int before : t.after) after.push_back(tickets_[static_cast<size_t>(before)]);
+      std::byte* memory = arena_->data() + t.offset;
+      tickets_[next] = t.store ? disk.start_store(home(p), memory, p.bytes, after)
+                               : disk.start_load(home(p), memory, p.bytes, after);
+    }
+  };
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    issue(static_cast<int>(i));
+    for (const int t : staging.waits[i]) disk.wait(tickets_[static_cast<size_t>(t)]);
+    launch(calls_[i], 0);
+  }
+  issue(static_cast<int>(calls_.size()));
+  disk.wait_all();
+  std::vector<StateStore::Carried> carried;
+  for (const plan::Staging::Carried& c : staging.carried) {
+    const plan::Staging::Piece& p = staging.pieces[static_cast<size_t>(c.piece)];
+    carried.push_back({plan_.states[static_cast<size_t>(p.state)].name, arena_->data() + c.offset, c.dirty});
+  }
+  states.carry(this, std::move(carried));
   ++stats_.runs;
 }
 

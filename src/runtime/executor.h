@@ -71,6 +71,7 @@ class Executor {
   void refresh();
   std::byte* address(const plan::Ref& ref, int iteration) const;
   void launch(Call& call, int iteration);
+  void run_staged();
   void collective(const plan::Instruction& ins, const kernels::TensorView* operands,
                   const kernels::TensorView* results);
 
@@ -86,6 +87,8 @@ class Executor {
   std::vector<Slot> output_slots_;
   std::vector<kernels::TensorView> views_;  // of slots_, addresses of iteration 0 or of the last launch
   bool stale_ = true;                       // lengths or inputs have changed
+  int64_t scratch_home_ = -1;               // in the disk tier, of values that move
+  std::vector<uint64_t> tickets_;           // of this run's transfers
   std::vector<std::byte> sent_, received_;  // pieces of collectives, where they are strided in their tensors
   RunStats stats_;
 };

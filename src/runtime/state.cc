@@ -1,7 +1,9 @@
 #include "runtime/state.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace hoist::runtime {
@@ -15,10 +17,20 @@ void StateStore::declare(const plan::Plan& plan) {
   for (const plan::StateSlot& s : plan.states) {
     auto it = slots_.find(s.name);
     if (it == slots_.end()) {
-      missing[s.role].push_back(&s);
+      if (s.tier == ir::Tier::kDisk) {
+        HOIST_CHECK(disk_ != nullptr, "state '" + s.name + "' moves, but there is no disk tier");
+        const int64_t home = disk_->reserve(s.type.bytes());
+        disk_bytes_ += s.type.bytes();
+        slots_[s.name] = {s.type, s.role, nullptr, static_cast<int>(slots_.size()), home};
+      } else {
+        missing[s.role].push_back(&s);
+      }
     } else if (!(it->second.type == s.type)) {
       throw_invalid("state '" + s.name + "': plan '" + plan.name + "' expects " + to_string(s.type) +
                     ", but it exists as " + to_string(it->second.type));
+    } else {
+      HOIST_CHECK((it->second.data == nullptr) == (s.tier == ir::Tier::kDisk),
+                  "two plans disagree on whether state '" + s.name + "' moves");
     }
   }
   for (auto& [role, list] : missing) {
@@ -28,7 +40,7 @@ void StateStore::declare(const plan::Plan& plan) {
     bytes_ += total;
     std::byte* at = chunks_.back().data();
     for (const plan::StateSlot* s : list) {
-      slots_[s->name] = {s->type, role, at, static_cast<int>(slots_.size())};
+      slots_[s->name] = {s->type, role, at, static_cast<int>(slots_.size()), -1};
       at += align_up(s->type.bytes());
     }
   }
@@ -40,8 +52,58 @@ const StateStore::Slot& StateStore::slot(const std::string& name) const {
   return it->second;
 }
 
+int64_t StateStore::home(const std::string& name) const {
+  const Slot& s = slot(name);
+  HOIST_CHECK(s.data == nullptr, "state '" + name + "' has no home on disk");
+  return s.home;
+}
+
+const StateStore::Carried* StateStore::carried(const std::string& name) const {
+  const auto it =
+      std::find_if(carried_.begin(), carried_.end(), [&](const Carried& c) { return c.name == name; });
+  return it == carried_.end() ? nullptr : &*it;
+}
+
+void StateStore::carry(const void* carrier, std::vector<Carried> states) {
+  carrier_ = carrier;
+  carried_ = std::move(states);
+}
+
+void StateStore::release() {
+  std::vector<device::DiskTier::Ticket> none;
+  for (const Carried& c : carried_)
+    if (c.dirty) disk_->start_store(home(c.name), c.data, slot(c.name).type.bytes(), none);
+  if (disk_) disk_->wait_all();
+  carried_.clear();
+  carrier_ = nullptr;
+}
+
+void StateStore::read(const std::string& name, void* to) const {
+  const Slot& s = slot(name);
+  const auto bytes = static_cast<size_t>(s.type.bytes());
+  if (s.data) {
+    std::memcpy(to, s.data, bytes);
+  } else if (const Carried* c = carried(name)) {
+    std::memcpy(to, c->data, bytes);
+  } else {
+    disk_->read(s.home, static_cast<std::byte*>(to), s.type.bytes());
+  }
+}
+
+void StateStore::write(const std::string& name, const void* from) {
+  const Slot& s = slot(name);
+  const auto bytes = static_cast<size_t>(s.type.bytes());
+  if (s.data) {
+    std::memcpy(s.data, from, bytes);
+    return;
+  }
+  if (const Carried* c = carried(name)) std::memcpy(c->data, from, bytes);
+  disk_->write(s.home, static_cast<const std::byte*>(from), s.type.bytes());
+}
+
 kernels::TensorView StateStore::view(const std::string& name) const {
   const Slot& s = slot(name);
+  HOIST_CHECK(s.data != nullptr, "state '" + name + "' moves between tiers: read it");
   kernels::TensorView v;
   v.data = s.data;
   v.dtype = s.type.dtype;

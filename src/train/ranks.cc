@@ -17,6 +17,7 @@ struct Ranks::Program {
 struct Ranks::Rank {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<device::Device> device = device::make_cpu_device();
+  std::unique_ptr<device::DiskTier> disk;  // where a budget is set
   std::unique_ptr<runtime::StateStore> states;
   std::unique_ptr<runtime::PlanCache> plans;
   std::shared_ptr<device::Buffer> arena;
@@ -71,7 +72,11 @@ Ranks::Ranks(const RanksOptions& options) : options_(options) {
     pool.threads = threads;
     pool.first_core = r * threads;
     rank->pool = std::make_unique<ThreadPool>(pool);
-    rank->states = std::make_unique<runtime::StateStore>(*rank->device);
+    if (options_.memory > 0) {
+      options_.build.compile.memory = options_.memory / n;
+      rank->disk = std::make_unique<device::DiskTier>(options_.disk_folder);
+    }
+    rank->states = std::make_unique<runtime::StateStore>(*rank->device, rank->disk.get());
     rank->plans =
         std::make_unique<runtime::PlanCache>(kernels::cpu_table(kernels::best_isa()), options_.build);
     ranks_.push_back(std::move(rank));
@@ -175,17 +180,39 @@ const Ranks::StateInfo& Ranks::state(const std::string& name) const {
 
 void Ranks::write_state(const std::string& name, const void* whole) {
   const StateInfo& s = state(name);
-  for (int r = 0; r < size(); ++r)
+  std::vector<std::byte> shard;
+  for (int r = 0; r < size(); ++r) {
+    runtime::StateStore& states = *ranks_[static_cast<size_t>(r)]->states;
+    std::byte* to = states.data(name);
+    if (!to && size() == 1) {
+      states.write(name, whole);
+      continue;
+    }
+    if (!to) shard.resize(static_cast<size_t>(states.type(name).bytes()));
     copy_box(s.type, passes::shard_box(s.type, s.sharding, options_.strategy, r),
-             const_cast<std::byte*>(static_cast<const std::byte*>(whole)),
-             ranks_[static_cast<size_t>(r)]->states->data(name), true);
+             const_cast<std::byte*>(static_cast<const std::byte*>(whole)), to ? to : shard.data(), true);
+    if (!to) states.write(name, shard.data());
+  }
 }
 
 void Ranks::read_state(const std::string& name, void* whole) const {
   const StateInfo& s = state(name);
-  for (int r = 0; r < size(); ++r)
+  std::vector<std::byte> shard;
+  for (int r = 0; r < size(); ++r) {
+    runtime::StateStore& states = *ranks_[static_cast<size_t>(r)]->states;
+    std::byte* from = states.data(name);
+    if (!from && size() == 1) {
+      states.read(name, whole);
+      continue;
+    }
+    if (!from) {
+      shard.resize(static_cast<size_t>(states.type(name).bytes()));
+      states.read(name, shard.data());
+      from = shard.data();
+    }
     copy_box(s.type, passes::shard_box(s.type, s.sharding, options_.strategy, r),
-             static_cast<std::byte*>(whole), ranks_[static_cast<size_t>(r)]->states->data(name), false);
+             static_cast<std::byte*>(whole), from, false);
+  }
 }
 
 std::byte* Ranks::direct(const std::string& name) const {
@@ -201,6 +228,13 @@ std::vector<std::string> Ranks::state_names() const {
 ir::Role Ranks::role(const std::string& name) const { return ranks_[0]->states->role(name); }
 const ir::Type& Ranks::global_type(const std::string& name) const { return state(name).type; }
 int64_t Ranks::state_bytes() const { return ranks_[0]->states->bytes(); }
+int64_t Ranks::disk_bytes() const { return ranks_[0]->disk ? ranks_[0]->disk->reserved() : 0; }
+device::DiskStats Ranks::disk_stats() const {
+  return ranks_[0]->disk ? ranks_[0]->disk->stats() : device::DiskStats{};
+}
+const plan::Plan& Ranks::plan(int program) const {
+  return ranks_[0]->built[static_cast<size_t>(program)]->plan;
+}
 int64_t Ranks::arena_bytes() const { return ranks_[0]->arena->bytes(); }
 
 }  // namespace hoist::train

@@ -21,6 +21,10 @@ struct RanksOptions {
   passes::Strategy strategy;
   int threads = 0;  // of each rank; 0: the cores, shared among ranks
   plan::BuildOptions build;
+  // Bytes for states and arenas of all ranks; what does not fit has its home in a file without a name in
+  // `disk_folder`. 0: no limit, no disk.
+  int64_t memory = 0;
+  std::string disk_folder = ".";
   runtime::Trace* trace = nullptr;  // of rank 0
 };
 
@@ -45,7 +49,7 @@ class Ranks {
   // Whole states, by name: `whole` has the global type's bytes.
   void write_state(const std::string& name, const void* whole);
   void read_state(const std::string& name, void* whole) const;
-  // For one rank: the state's own memory; nullptr when it is split.
+  // For one rank: the state's own memory; nullptr when it is split or moves between memory and disk.
   std::byte* direct(const std::string& name) const;
   std::vector<std::string> state_names() const;
   ir::Role role(const std::string& name) const;
@@ -54,6 +58,10 @@ class Ranks {
   // Planned bytes of rank 0: states and arena.
   int64_t state_bytes() const;
   int64_t arena_bytes() const;
+  // Of rank 0's disk tier; zeros without one.
+  int64_t disk_bytes() const;
+  device::DiskStats disk_stats() const;
+  const plan::Plan& plan(int program) const;  // rank 0's
 
  private:
   struct Program;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -122,17 +123,6 @@ HostTensor copy_of(const kernels::TensorView& view, const Type& type) {
   return t;
 }
 
-void fill_states(const plan::Plan& plan, runtime::StateStore& store, const Bindings& states) {
-  for (const plan::StateSlot& s : plan.states) {
-    auto it = states.find(s.name);
-    HOIST_CHECK(it != states.end(), "no value for state " + s.name);
-    HOIST_CHECK(it->second.type == s.type,
-                "state " + s.name + ": " + to_string(it->second.type) + " for " + to_string(s.type));
-    if (s.type.bytes())
-      std::memcpy(store.data(s.name), it->second.data.data(), static_cast<size_t>(s.type.bytes()));
-  }
-}
-
 Ran run_with(const plan::Plan& plan, const Bindings& inputs, const Bindings& states,
              const RunOptions& options, const std::map<std::string, comm::Group*>& groups) {
   auto device = device::make_cpu_device();
@@ -142,17 +132,25 @@ Ran run_with(const plan::Plan& plan, const Bindings& inputs, const Bindings& sta
   std::unique_ptr<ThreadPool> several;
   if (options.threads > 1) several = std::make_unique<ThreadPool>(ThreadPoolOptions{options.threads});
   ThreadPool& pool = several ? *several : one;
-  runtime::StateStore store(*device);
+  std::unique_ptr<device::DiskTier> disk;
+  if (plan.staging)
+    disk = std::make_unique<device::DiskTier>(std::filesystem::temp_directory_path().string(), getenv("T") ? atoi(getenv("T")) : 4);
+  runtime::StateStore store(*device, disk.get());
   runtime::Executor executor(plan, {*device, pool, store, groups, options.trace, nullptr});
-  fill_states(plan, store, states);
+  for (const plan::StateSlot& s : plan.states) store.write(s.name, states.at(s.name).data.data());
+  const device::DiskStats before = disk ? disk->stats() : device::DiskStats{};
   for (const plan::InputSlot& i : plan.inputs) executor.bind_input(i.name, inputs.at(i.name).data.data());
   for (const runtime::LiveLength& l : options.live) executor.set_length(l.axis, l.length);
   for (int i = 0; i < options.runs; ++i) executor.run();
   Ran out;
+  if (disk) {
+    out.disk_read = disk->stats().bytes_read - before.bytes_read;
+    out.disk_written = disk->stats().bytes_written - before.bytes_written;
+  }
   for (const plan::OutputSlot& o : plan.outputs)
     out.outputs.emplace(o.name, copy_of(executor.output(o.name), o.tensor.type));
   for (const plan::StateSlot& s : plan.states)
-    out.states.emplace(s.name, copy_of(store.view(s.name), s.type));
+    store.read(s.name, out.states.emplace(s.name, HostTensor(s.type)).first->second.data.data());
   out.stats = executor.stats();
   return out;
 }

@@ -37,6 +37,7 @@ struct Ran {
   Bindings outputs;  // all of the capacity; behind the live length, zeros
   Bindings states;   // after the run
   runtime::RunStats stats;
+  int64_t disk_read = 0, disk_written = 0;  // bytes that all runs moved
 };
 
 struct RunOptions {
