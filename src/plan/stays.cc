@@ -11,6 +11,7 @@ namespace hoist::plan {
 
 namespace {
 
+constexpr double kCloseEnough = 1e-3;  // of the cost
 constexpr int kPasses = 4;  // over all pieces, at most
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -61,7 +62,7 @@ class Solver {
       }
       used(keep);
       const bool fits = fits_everywhere();
-      if (fits || round % 10 == 0 || round + 1 == rounds_) {
+      if ((fits && round % 5 == 0) || round % 25 == 0 || round + 1 == rounds_) {
         std::vector<uint8_t> feasible = keep;
         repair(feasible);
         improve(feasible);
@@ -69,7 +70,7 @@ class Solver {
         if (found.cost < best.cost) best = std::move(found);
         used(keep);
       }
-      if (best.cost - bound <= 1e-9 * best.cost) break;
+      if (best.cost - bound <= kCloseEnough * best.cost) break;
       // Polyak's step towards the best known cost. Bytes over the capacity are the subgradient.
       double norm = 0;
       for (size_t t = 0; t < price_.size(); ++t) {

@@ -52,7 +52,7 @@ TEST(Staging, ChangesNoBitAndKeepsToTheBudget) {
     RunOptions runs;
     runs.runs = 3;
     const Ran want = run_plan(free, inputs, states, runs);
-    for (const double share : {1.3, 0.8, 0.6, 0.45, 0.35, 0.27}) {
+    for (const double share : {1.3, 0.7, 0.45, 0.3}) {
       SCOPED_TRACE(p.name + " in " + std::to_string(share));
       plan::CompileOptions options;
       options.memory = static_cast<int64_t>(share * static_cast<double>(whole_bytes(free)));
@@ -80,7 +80,7 @@ TEST(Staging, ChangesNoBitAndKeepsToTheBudget) {
                 plan.staging->bound);
     }
   }
-  EXPECT_GE(staged, 12);
+  EXPECT_GE(staged, 10);
 }
 
 TEST(Staging, SaysWhatDoesNotFit) {
