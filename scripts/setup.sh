@@ -31,7 +31,7 @@ cd "$(dirname "$0")/.."
 
 needed=(g++ cmake ninja-build pkg-config ccache mold ca-certificates
   libboost-dev libboost-system-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
-  libtomlplusplus-dev prometheus-cpp-dev libpcre2-dev libutf8proc-dev libhwloc-dev libxxhash-dev libcurl4-openssl-dev libssl-dev libgtest-dev)
+  libtomlplusplus-dev prometheus-cpp-dev libpcre2-dev libutf8proc-dev libhwloc-dev libxxhash-dev libzstd-dev libcurl4-openssl-dev libssl-dev libgtest-dev)
 if [ "$full" = yes ]; then
   needed+=(chromium chromium-driver python3-venv clang-format-14)
 fi

@@ -18,6 +18,10 @@ namespace {
 
 std::atomic<bool> g_stop{false};  // set by the signal handler, which can reach nothing else
 
+std::atomic<bool> g_save{false};
+
+void on_save(int) { g_save = true; }
+
 void on_signal(int) {
   if (g_stop.exchange(true)) _exit(130);  // the second time: at once; the newest checkpoint stands
 }
@@ -109,6 +113,7 @@ void run(const TrainOptions& o) {
   train::Recipe recipe = train::load_recipe(o.recipe, o.overrides);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGUSR1, on_save);
   Progress progress;
   train::TrainObserver observer;
   observer.note = [&](const std::string& text) { progress.note(text); };
@@ -132,7 +137,7 @@ void run(const TrainOptions& o) {
                 human_bytes(m.states) + ", activations and gradients " + human_bytes(m.arena) + ", tokens " +
                 human_bytes(m.data) + ")");
   if (o.dry_run) return;
-  bool finished = trainer.run(g_stop);
+  bool finished = trainer.run(g_stop, &g_save);
   if (!o.trace.empty()) trace.write(o.trace);
   if (!finished) throw Error(ErrorCode::kUnavailable, "interrupted");
   progress.note("saved " + trainer.model_folder() + " and " + recipe.folder + "/report.html");
@@ -151,7 +156,7 @@ void add_train(Command root) {
   app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
       "Checkpoints, metrics.jsonl, report.html and the finished model go to output.folder. Ctrl-C saves and "
-      "ends.\n"
+      "ends; SIGUSR1 saves and goes on.\n"
       "Examples:\n  hoist train recipes/start.toml\n  hoist train recipes/start.toml steps=200 lr=1e-3 "
       "output.folder=out/mine");
   app.callback([o] { run(*o); });

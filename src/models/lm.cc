@@ -133,9 +133,13 @@ Graph train_graph(const io::ModelConfig& config, const TrainShape& shape, bool w
   const FamilyDef& def = family(config);
   const Type ids_type(DType::i32, {{"batch", shape.batch}, {"seq", shape.seq}});
   ValueId ids = b.input("ids", ids_type), targets = b.input("targets", ids_type);
+  ValueId segments = shape.packed ? b.input("segments", ids_type) : ir::kNoValue;
+  ValueId positions = shape.packed ? b.input("positions", ids_type) : ir::kNoValue;
   Weights weights(b, parameters(config, shape.dtype, shape.dtype), true, shape.train_biases);
-  Forward f{b, config, weights, {}, ids, ops::iota(b, "seq", shape.seq), shape.dtype, shape.seq};
+  if (!shape.packed) positions = ops::iota(b, "seq", shape.seq);
+  Forward f{b, config, weights, {}, ids, positions, shape.dtype, shape.seq};
   f.attention.pos = f.positions;
+  f.attention.segments = segments;
   ValueId x = def.final_norm(f, def.blocks(f));
   ValueId logits = logits_of(b, def, weights, config, x);
   ir::ScopeGuard scope(b, "loss");

@@ -63,8 +63,11 @@ struct TrainShape {
   int64_t batch = 1, seq = 1;
   DType dtype = DType::f32;  // of parameters and activations
   bool train_biases = true;  // false: biases exist, zero, and stay so (nanoGPT's bias=False)
+  // Rows hold several samples, which do not see each other: two more inputs, segments and positions
+  // i32[batch, seq].
+  bool packed = false;
 };
-// Inputs: ids, targets i32[batch, seq] (a negative target does not count).
+// Inputs: ids, targets i32[batch, seq] (a negative target does not count), [segments, positions].
 // Outputs: loss_sum, weight_sum f32[]; with `logits`, also logits f32[batch, seq, vocab].
 ir::Graph train_graph(const io::ModelConfig& config, const TrainShape& shape, bool logits = false);
 

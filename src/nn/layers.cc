@@ -49,11 +49,13 @@ ValueId attend(Builder& b, const AttentionContext& c, ValueId q, ValueId k, Valu
     attrs.scale = scale;
     attrs.softcap = c.softcap;
     AxisList seq{"seq"}, keys{"keys"};
-    return ops::attention(b,
-                          {q, ops::rename(b, k, seq, keys), ops::rename(b, v, seq, keys), c.pos,
-                           ops::rename(b, c.pos, seq, keys)},
-                          attrs)
-        .o;
+    ops::AttentionOperands in{q, ops::rename(b, k, seq, keys), ops::rename(b, v, seq, keys), c.pos,
+                              ops::rename(b, c.pos, seq, keys)};
+    if (c.segments != ir::kNoValue) {
+      in.q_seg = c.segments;
+      in.k_seg = ops::rename(b, c.segments, seq, keys);
+    }
+    return ops::attention(b, in, attrs).o;
   }
   auto pool = [&](ValueId x, const char* suffix) {
     const ir::Type t = b.type(x);

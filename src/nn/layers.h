@@ -29,8 +29,9 @@ ValueId gated_mlp(Builder& b, ValueId x, const GatedMlpWeights& w, Activation ac
 
 // How attention finds its keys.
 struct AttentionContext {
-  // Training: every row of the batch is one sequence. pos i32[seq].
-  ValueId pos = ir::kNoValue;
+  // Training: every row of the batch is one sequence. pos i32[seq]. With segments i32[batch, seq], a row
+  // holds several, and a token sees those of its own segment; pos may then be i32[batch, seq].
+  ValueId pos = ir::kNoValue, segments = ir::kNoValue;
   // Serving: keys live in paged pools; one flat token axis. All i32: slot[tokens], seq[tokens], table[seqs,
   // seq_blocks].
   bool paged = false;

@@ -7,6 +7,7 @@
 #include "ops/arg_max.h"
 #include "ops/attention.h"
 #include "ops/batch_norm.h"
+#include "ops/block_states.h"
 #include "ops/collectives.h"
 #include "ops/constants.h"
 #include "ops/contract.h"
@@ -18,6 +19,7 @@
 #include "ops/linear.h"
 #include "ops/lstm.h"
 #include "ops/moe.h"
+#include "ops/optimizers.h"
 #include "ops/paged.h"
 #include "ops/pool2d.h"
 #include "ops/reduce.h"
@@ -51,6 +53,8 @@ constexpr const ir::OpDef* kOps[] = {
     &kBatchNorm,
     &kBatchNormGrad,
     &kBatchNormInference,
+    &kLoadBlocks,
+    &kSaveBlocks,
     &kAllReduce,
     &kAllGather,
     &kReduceScatter,
@@ -98,6 +102,11 @@ constexpr const ir::OpDef* kOps[] = {
     &kRouteSort,
     &kGroupedContract,
     &kGroupedOuter,
+    &kSgd,
+    &kLion,
+    &kLambDirection,
+    &kDescend,
+    &kEma,
     &kKvWrite,
     &kKvRead,
     &kPagedAttention,

@@ -15,8 +15,10 @@ TrainGraphs training_passes(const Graph& model, const OptimizerSpec& spec, int m
   TrainGraphs out;
   // On the model as written: fused ops know their own gradients, and later passes see forward and backward
   // alike.
-  Graph g =
-      runner.run("autodiff", model, Stage::kGlobal, [](const Graph& x) { return autodiff(x, "loss_sum"); });
+  const bool scaled = spec.scale_growth > 0;
+  Graph g = runner.run("autodiff", model, Stage::kGlobal, [&](const Graph& x) {
+    return scaled ? autodiff(scale_loss(x), "scaled_loss") : autodiff(x, "loss_sum");
+  });
   // Before partition, so that moments and clipping are sharded by the same rules as everything else.
   if (microbatches == 1) {
     out.step = runner.run("add_optimizer", std::move(g), Stage::kGlobal,

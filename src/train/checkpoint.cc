@@ -39,7 +39,7 @@ void write_text(io::StagedFolder& staged, const std::string& file, const std::st
   staged.add(file, out.commit());
 }
 
-void write_model(io::StagedFolder& staged, const CheckpointParts& parts) {
+void write_model(io::StagedFolder& staged, const CheckpointParts& parts, bool averages = false) {
   io::ModelConfig config = parts.config;
   config.dtype = parts.parameters.front().type.dtype;
   write_text(staged, "config.json", io::write_model_config(config));
@@ -57,8 +57,13 @@ void write_model(io::StagedFolder& staged, const CheckpointParts& parts) {
   write_text(staged, "tokenizer_config.json", tokenizer_config.dump(2));
   // One buffer a parameter: the parts of a joined tensor are read side by side.
   std::vector<std::vector<std::byte>> buffers;
+  const std::vector<std::string> names = parts.ranks.state_names();
+  const std::set<std::string> known(names.begin(), names.end());
   auto source = [&](const models::Parameter& p) {
     buffers.emplace_back();
+    const std::string average = passes::ema_name(p.name);
+    if (averages && known.count(average))  // what is not trained has none
+      return decode::WeightData{whole_state(parts.ranks, average, buffers.back()), DType::f32};
     return decode::WeightData{whole_state(parts.ranks, p.name, buffers.back()), p.type.dtype};
   };
   staged.add(
@@ -90,9 +95,10 @@ std::string save_checkpoint(const std::string& root, const CheckpointParts& part
   return staged.commit();
 }
 
-std::string save_model(const std::string& root, const std::string& name, const CheckpointParts& parts) {
+std::string save_model(const std::string& root, const std::string& name, const CheckpointParts& parts,
+                       bool averages) {
   io::StagedFolder staged(root, name);
-  write_model(staged, parts);
+  write_model(staged, parts, averages);
   return staged.commit();
 }
 
@@ -127,9 +133,9 @@ void load_model_weights(const std::string& folder, const io::ModelConfig& config
   const std::set<std::string> known(names.begin(), names.end());
   for (models::Parameter p : parameters) {
     load(p, p.name);
-    const std::string master = passes::master_name(p.name);
     p.type.dtype = DType::f32;
-    if (known.count(master)) load(p, master);
+    for (const std::string& wide : {passes::master_name(p.name), passes::ema_name(p.name)})
+      if (known.count(wide)) load(p, wide);
   }
   decode::check_tensors(config, files, parameters);
 }

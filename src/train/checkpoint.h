@@ -1,7 +1,8 @@
 // Training checkpoints: a folder that is a Hugging Face model plus what a run needs to go on exactly.
 //
 //   step-00000500/  config.json  model.safetensors  tokenizer.json  generation_config.json     the model
-//                   optimizer.safetensors   moments (and masters of 16-bit parameters), by state name
+//                   optimizer.safetensors   moments, masters of 16-bit parameters, averages, the loss scale:
+//                                           by state name
 //                   trainer.json            {"version":1, "step":500, "recipe":"...", "data":"<hash>"}
 //                   manifest.json           checksums of all files (io/checkpoint_dir.h)
 //
@@ -35,14 +36,16 @@ struct CheckpointParts {
 // visible at once.
 std::string save_checkpoint(const std::string& root, const CheckpointParts& parts,
                             const CheckpointInfo& info);
-std::string save_model(const std::string& root, const std::string& name, const CheckpointParts& parts);
+// `averages`: the weights' moving averages (train.ema) in place of the weights.
+std::string save_model(const std::string& root, const std::string& name, const CheckpointParts& parts,
+                       bool averages = false);
 
 // Reads trainer.json of a checkpoint.
 CheckpointInfo read_checkpoint_info(const std::string& folder);
 // Fills the states of `ranks` from a checkpoint's model and optimizer files.
 void load_checkpoint(const std::string& folder, const io::ModelConfig& config,
                      const std::vector<models::Parameter>& parameters, Ranks& ranks);
-// Only the model's weights, from any model folder; masters are set from them.
+// Only the model's weights, from any model folder; masters and averages are set from them.
 void load_model_weights(const std::string& folder, const io::ModelConfig& config,
                         const std::vector<models::Parameter>& parameters, Ranks& ranks);
 

@@ -10,6 +10,7 @@
 #include "io/json_value.h"
 #include "io/safetensors.h"
 #include "passes/pipeline.h"
+#include "train/optimizer_recipe.h"
 
 namespace hoist::train {
 
@@ -49,8 +50,9 @@ DigitsTrainer::DigitsTrainer(const Recipe& recipe, TrainObserver observer, runti
   config_.batch = recipe_.batch;
   const std::vector<models::Parameter> parameters = models::parameters(config_);
 
-  passes::OptimizerSpec spec;
-  spec.beta1 = recipe_.beta1, spec.beta2 = recipe_.beta2, spec.eps = recipe_.eps, spec.clip = recipe_.clip;
+  passes::OptimizerSpec spec = optimizer_spec(recipe_);
+  if (spec.kind == passes::Optimizer::kMuon || spec.ema > 0)
+    throw_invalid("model.task = digits: expected another train.optimizer than muon, and no train.ema");
   spec.groups.clear();
   for (const models::Parameter& p : parameters)
     spec.groups.push_back({p.name, 0, p.bias ? 0.0 : recipe_.decay, 1.0});

@@ -1,9 +1,10 @@
 // DigitsTrainer: trains the image classifier (models/image_classifier.h) on synthetic digits (data/digits.h),
 // from a recipe with model.task = "digits".
 //
-// Uses of the recipe: [images], train.{steps, batch, lr, min_lr, warmup, schedule, beta1, beta2, eps, decay,
-// clip, seed, threads, eval_every, max_seconds} and output.{folder, log_every}. A run takes a minute or so
-// and is not resumed: it starts over. Bits depend on the recipe only, not on threads.
+// Uses of the recipe: [images], train.{steps, batch, lr, min_lr, warmup, schedule, cooldown, optimizer (not
+// muon), states, beta1, beta2, eps, momentum, nesterov, decay, clip, seed, threads, eval_every, max_seconds}
+// and output.{folder, log_every}. A run takes a minute or so and is not resumed: it starts over. Bits depend
+// on the recipe only, not on threads.
 #pragma once
 
 #include <atomic>

@@ -51,16 +51,36 @@ void fields(R& r, V& v) {
   v("train", "seq", r.seq, 0, 1 << 22, "tokens per sequence; 0: model.context");
   v("train", "accumulate", r.accumulate, 1, 1 << 20, "micro-batches per step");
   v("train", "lr", r.lr, 0.0, 1e3, "largest learning rate");
-  v("train", "min_lr", r.min_lr, -1.0, 1e3, "learning rate of the last step (cosine); -1: lr / 10");
+  v("train", "min_lr", r.min_lr, -1.0, 1e3,
+    "learning rate of the last step; -1: lr / 10 (inverse_sqrt: no bound)");
   v("train", "warmup", r.warmup, 0, int64_t{1} << 40, "steps of linear warm-up");
-  v.words("train", "schedule", r.schedule, "cosine|constant", "learning rate after the warm-up");
-  v("train", "beta1", r.beta1, 0.0, 0.999999, "AdamW");
-  v("train", "beta2", r.beta2, 0.0, 0.999999, "AdamW");
-  v("train", "eps", r.eps, 0.0, 1.0, "AdamW");
-  v("train", "decay", r.decay, 0.0, 10.0, "decoupled weight decay of matrices and embeddings");
+  v.words("train", "schedule", r.schedule, "cosine|linear|wsd|inverse_sqrt|constant",
+          "learning rate after the warm-up");
+  v("train", "cooldown", r.cooldown, 0.0, 1.0, "share of all steps in which wsd comes down to min_lr");
+  v.words("train", "optimizer", r.optimizer, "adamw|sgd|lion|lamb|adafactor|muon",
+          "muon: matrices between layers, adamw for the rest");
+  v.words("train", "states", r.states, "f32|bf16|8bit",
+          "storage of moments; 8bit: blocks of 256 with a scale each");
+  v("train", "beta1", r.beta1, 0.0, 0.999999, "adamw, lamb, lion");
+  v("train", "beta2", r.beta2, 0.0, 0.999999, "adamw, lamb, lion");
+  v("train", "eps", r.eps, 0.0, 1.0, "adamw, lamb");
+  v("train", "momentum", r.momentum, -1.0, 0.999999, "sgd, muon; -1: 0.9 (sgd), 0.95 (muon)");
+  v("train", "nesterov", r.nesterov, "sgd, muon: look one step of momentum ahead");
+  v.words("train", "muon_scale", r.muon_scale, "rms|plain",
+          "length of muon's steps: as adamw's, or sqrt(max(1, rows / columns))");
+  v("train", "decay", r.decay, 0.0, 10.0,
+    "weight decay of matrices and embeddings, never of norms and biases; decoupled (sgd: L2)");
+  v("train", "layer_decay", r.layer_decay, 0.01, 1.0, "learning rate of a block relative to the next one");
   v("train", "clip", r.clip, 0.0, kBig, "largest global norm of the gradient; 0: no clipping");
   v.words("train", "precision", r.precision, "f32|bf16",
           "storage of parameters and activations; bf16 keeps f32 masters");
+  v("train", "loss_scale", r.loss_scale,
+    "bf16: scale the loss up, by as much as gradients allow, and skip steps that overflow");
+  v("train", "ema", r.ema, 0.0, 0.9999999,
+    "also average the weights with this decay a step, into the folder model-ema; 0: no");
+  v("train", "ema_evaluate", r.ema_evaluate, "held-out loss is that of the averaged weights");
+  v("train", "patience", r.patience, 0, 1 << 20,
+    "end after this many evaluations without a lower held-out loss; 0: never");
   v("train", "seed", r.seed, 0, INT64_MAX, "of weights and of data order");
   v("train", "max_seconds", r.max_seconds, 0.0, kBig,
     "stop after this much training time, as if steps had been reached; 0: never");
@@ -272,10 +292,19 @@ void apply_override(toml::table& root, const std::string& text) {
 double Recipe::learning_rate(int64_t step) const {
   if (step < warmup) return lr * static_cast<double>(step + 1) / static_cast<double>(warmup + 1);
   if (schedule == "constant") return lr;
-  double low = min_lr < 0 ? lr / 10 : min_lr;
+  const double low = min_lr < 0 ? lr / 10 : min_lr;
+  if (schedule == "inverse_sqrt") {
+    const double now = lr * std::sqrt(static_cast<double>(warmup + 1) / static_cast<double>(step + 1));
+    return min_lr < 0 ? now : std::max(now, std::min(lr, min_lr));
+  }
   if (step >= steps) return low;
-  double done =
-      static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, steps - warmup));
+  int64_t from = warmup;
+  if (schedule == "wsd")
+    from = std::max(from, steps - static_cast<int64_t>(std::llround(cooldown * static_cast<double>(steps))));
+  if (step < from) return lr;
+  const double done =
+      static_cast<double>(step - from) / static_cast<double>(std::max<int64_t>(1, steps - from));
+  if (schedule != "cosine") return lr + done * (low - lr);
   return low + 0.5 * (1 + std::cos(3.14159265358979323846 * done)) * (lr - low);
 }
 
@@ -294,6 +323,11 @@ Recipe parse_recipe(std::string_view text, const std::string& source,
   reader.reject_unknown();
   if (r.task == "text" && r.paths.empty())
     throw_invalid(source + ": data.paths: found none, expected a file, a folder or a glob");
+  if (r.patience > 0 && (r.validation == 0 || r.eval_every == 0))
+    throw_invalid(source + ": train.patience: found " + std::to_string(r.patience) +
+                  ", expected 0 without data.validation or train.eval_every");
+  if (r.ema_evaluate && r.ema == 0)
+    throw_invalid(source + ": train.ema_evaluate: found true, expected false without train.ema");
   if (r.from.empty() && r.sequence() > r.context)
     throw_invalid(source + ": train.seq: found " + std::to_string(r.seq) +
                   ", expected at most model.context = " + std::to_string(r.context));
@@ -330,6 +364,8 @@ std::string resume_key(const Recipe& recipe) {
   r.eval_batches = d.eval_batches;
   r.threads = d.threads;
   r.max_seconds = d.max_seconds;
+  r.patience = d.patience;
+  r.ema_evaluate = d.ema_evaluate;
   r.data = d.data;
   r.tensor = d.tensor;
   r.strategy = d.strategy;

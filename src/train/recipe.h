@@ -33,6 +33,11 @@ struct Recipe {
   double lr = 6e-4, min_lr = -1, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, clip = 1.0;
   double max_seconds = 0;
   std::string schedule = "cosine", precision = "f32";
+  double cooldown = 0.2, layer_decay = 1.0;
+  std::string optimizer = "adamw", states = "f32", muon_scale = "rms";
+  double momentum = -1, ema = 0;
+  bool nesterov = true, ema_evaluate = false, loss_scale = false;
+  int64_t patience = 0;
   int64_t eval_every = 250, eval_batches = 20, threads = 0;
   // [parallel]
   int64_t data = 1, tensor = 1;
@@ -42,8 +47,11 @@ struct Recipe {
   int64_t checkpoint_every = 500, keep = 2, log_every = 1;
 
   int64_t sequence() const { return seq > 0 ? seq : context; }
-  // Learning rate of step `step` (from 0): linear warm-up lr * (step + 1) / (warmup + 1), then cosine to
-  // min_lr at the last step, or constant.
+  // Learning rate of step `step` (from 0): linear warm-up lr * (step + 1) / (warmup + 1), then
+  //   cosine, linear   down to min_lr at the last step
+  //   wsd              lr until the last `cooldown` of all steps, then linear to min_lr (warm-up, stable,
+  //   decay) inverse_sqrt     lr * sqrt((warmup + 1) / (step + 1)), at least min_lr (if it is given) constant
+  //   lr
   double learning_rate(int64_t step) const;
 };
 

@@ -17,6 +17,7 @@
 #include "report/text.h"
 #include "report/training_report.h"
 #include "text/bpe_trainer.h"
+#include "train/optimizer_recipe.h"
 
 namespace hoist::train {
 
@@ -57,25 +58,6 @@ io::ModelConfig fresh_config(const Recipe& r, int64_t vocab) {
   c.eos_is_list = false;
   // Written and read back: every rule of config.json holds for what a recipe asks as well.
   return io::parse_model_config(io::write_model_config(c), "recipe [model]");
-}
-
-passes::OptimizerSpec optimizer_spec(const Recipe& r) {
-  passes::OptimizerSpec spec;
-  spec.beta1 = r.beta1;
-  spec.beta2 = r.beta2;
-  spec.eps = r.eps;
-  spec.clip = r.clip;
-  return spec;
-}
-
-// Matrices decay, vectors do not. A matrix is told by the checkpoint's shape: a bias of [heads, head_dim] is
-// a vector.
-std::vector<passes::OptimizerSpec::Group> decay_groups(const std::vector<models::Parameter>& parameters,
-                                                       double decay) {
-  std::vector<passes::OptimizerSpec::Group> groups;
-  for (const models::Parameter& p : parameters)
-    groups.push_back({p.name, 0, p.shape.size() >= 2 ? decay : 0.0, 1.0});
-  return groups;
 }
 
 passes::Strategy strategy_of(const Recipe& r, const io::ModelConfig& config) {
@@ -205,7 +187,7 @@ void Trainer::build() {
   shape.train_biases = recipe_.biases;
   parameters_ = models::parameters(config_, shape.dtype, shape.dtype);
   passes::OptimizerSpec spec = optimizer_spec(recipe_);
-  spec.groups = decay_groups(parameters_, recipe_.decay);
+  spec.groups = parameter_groups(recipe_, parameters_);
 
   RanksOptions options;
   options.strategy = strategy_of(recipe_, config_);
@@ -223,7 +205,7 @@ void Trainer::build() {
     apply_program_ = ranks_->add(graphs.apply);
   }
   model.name = "evaluate";
-  eval_program_ = ranks_->add(model);
+  eval_program_ = ranks_->add(recipe_.ema_evaluate ? passes::with_averages(model) : model);
   ranks_->prepare();
   const size_t tokens = static_cast<size_t>(shape.batch * shape.seq);
   ids_.resize(tokens);
@@ -241,9 +223,18 @@ void Trainer::build() {
   memory_.data = static_cast<int64_t>(train_tokens_.byte_count() + validation_tokens_.byte_count());
 }
 
+void Trainer::start() {
+  if (recipe_.from.empty())
+    initialize();
+  else
+    load_model_weights(recipe_.from, config_, parameters_, *ranks_);
+  if (!recipe_.loss_scale) return;
+  const auto scale = static_cast<float>(passes::kFirstLossScale);
+  ranks_->write_state(passes::kLossScaleState, &scale);
+}
+
 // Fresh weights: each element is a function of (seed, parameter, index), whatever the number of ranks.
 void Trainer::initialize() {
-  if (!recipe_.from.empty()) return load_model_weights(recipe_.from, config_, parameters_, *ranks_);
   const std::vector<std::string> names = ranks_->state_names();
   const std::set<std::string> known(names.begin(), names.end());
   std::vector<std::byte> buffer;
@@ -269,8 +260,16 @@ void Trainer::initialize() {
       if (to == buffer.data()) ranks_->write_state(state, to);
     };
     fill(p.name, p.type.dtype);
-    if (known.count(passes::master_name(p.name))) fill(passes::master_name(p.name), DType::f32);
+    for (const std::string& wide : {passes::master_name(p.name), passes::ema_name(p.name)})
+      if (known.count(wide)) fill(wide, DType::f32);
   }
+}
+
+// The resume_key of the recipe that made a checkpoint, with keys that did not exist then at their defaults.
+static std::string made_by(const CheckpointInfo& info, const std::string& path) try {
+  return resume_key(parse_recipe(info.recipe, path, {}));
+} catch (const Error&) {
+  return info.recipe;
 }
 
 void Trainer::resume() {
@@ -278,12 +277,12 @@ void Trainer::resume() {
   for (const auto& s : newest.skipped)
     if (observer_.note) observer_.note("skipped checkpoint " + s.path + ": " + s.reason);
   if (!newest.found) {
-    initialize();
+    start();
     truncate_metrics();
     return;
   }
   CheckpointInfo info = read_checkpoint_info(newest.found->path);
-  if (info.recipe != resume_key(recipe_))
+  if (made_by(info, newest.found->path) != resume_key(recipe_))
     throw_invalid(newest.found->path +
                   ": made by another recipe than this one; give output.folder another name, or remove " +
                   recipe_.folder + " to start again");
@@ -349,16 +348,33 @@ CheckpointParts Trainer::parts() const { return {config_, *tokenizer_, parameter
 void Trainer::save() {
   save_checkpoint(folder_->checkpoints(), parts(), {step_, resume_key(recipe_), data_hash_});
   io::rotate_checkpoints(folder_->checkpoints(), static_cast<int>(recipe_.keep));
+  if (recipe_.ema > 0) save_model(recipe_.folder, "model-ema", parts(), /*averages=*/true);
 }
 
-// Whether a line of metrics.jsonl is whole and of a step up to `last`; takes its "seconds" if it has them.
-static bool is_kept(const std::string& line, int64_t last, double& seconds) try {
+void Patience::look(double loss) {
+  if (loss < best) {
+    best = loss;
+    since_best = 0;
+  } else {
+    ++since_best;
+  }
+}
+
+// Whether a line of metrics.jsonl is whole and of a step up to `last`; takes its "seconds" and its held-out
+// loss if it has them.
+static bool is_kept(const std::string& line, int64_t last, double& seconds, Patience& patience) try {
   const io::JsonDocument document = io::JsonDocument::parse(line, "metrics.jsonl");
   const io::Json root = document.root();
   const auto step = root.is_object() ? root.find("step") : std::nullopt;
   if (!step || step->type() != io::JsonType::kInt || step->as_int() > last) return false;
+  constexpr double kMost = std::numeric_limits<double>::max();
   if (const auto spent = root.find("seconds"); spent && spent->is_number())
-    seconds = spent->as_double(0, std::numeric_limits<double>::max());
+    seconds = spent->as_double(0, kMost);
+  const auto kind = root.find("kind");
+  if (kind && kind->is_string() && kind->as_string() == "eval" && !root.find("whole")) {
+    const auto loss = root.find("loss");
+    patience.look(loss && loss->is_number() ? loss->as_double(-kMost, kMost) : std::nan(""));
+  }
   return true;
 } catch (const Error&) {
   return false;
@@ -374,7 +390,7 @@ void Trainer::truncate_metrics() {
     if (end == std::string::npos) break;
     std::string line = text.substr(at, end - at);
     at = end + 1;
-    if (!is_kept(line, step_, trained_seconds_)) continue;
+    if (!is_kept(line, step_, trained_seconds_, patience_)) continue;
     kept += line + "\n";
   }
   io::atomic_write(folder_->metrics(), kept);
@@ -388,11 +404,12 @@ void Trainer::log(const std::string& line) {
   if (std::fclose(f) != 0 || !ok) throw_io("cannot write " + folder_->metrics(), errno);
 }
 
-bool Trainer::run(const std::atomic<bool>& stop) {
+bool Trainer::run(const std::atomic<bool>& stop, std::atomic<bool>* save_now) {
   bool saved_here = true;
   double rate = 0;  // tokens per second, smoothed
   auto out_of_time = [&] { return recipe_.max_seconds > 0 && trained_seconds_ >= recipe_.max_seconds; };
-  while (step_ < recipe_.steps && !out_of_time()) {
+  auto out_of_patience = [&] { return recipe_.patience > 0 && patience_.since_best >= recipe_.patience; };
+  while (step_ < recipe_.steps && !out_of_time() && !out_of_patience()) {
     if (stop) {
       if (!saved_here) save();
       if (observer_.note)
@@ -423,13 +440,19 @@ bool Trainer::run(const std::atomic<bool>& stop) {
     if (recipe_.eval_every > 0 && step_ % recipe_.eval_every == 0 && step_ < recipe_.steps) {
       double loss = evaluate(recipe_.eval_batches);
       log(JsonValue{{"kind", "eval"}, {"step", step_}, {"loss", loss}}.dump());
+      patience_.look(loss);
       if (observer_.evaluation) observer_.evaluation(step_, loss);
     }
-    if (recipe_.checkpoint_every > 0 && step_ % recipe_.checkpoint_every == 0) {
+    const bool asked = save_now && save_now->exchange(false);
+    if (asked || (recipe_.checkpoint_every > 0 && step_ % recipe_.checkpoint_every == 0)) {
       save();
       saved_here = true;
+      if (asked && observer_.note) observer_.note("saved a checkpoint at step " + std::to_string(step_));
     }
   }
+  if (out_of_patience() && step_ < recipe_.steps && observer_.note)
+    observer_.note("stopped early at step " + std::to_string(step_) + ": the held-out loss was lowest " +
+                   std::to_string(patience_.since_best) + " evaluations ago");
   if (!saved_here) save();
   double loss = evaluate(0);
   log(JsonValue{{"kind", "eval"}, {"step", step_}, {"loss", loss}, {"whole", true}}.dump());

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,13 @@ struct MemoryEstimate {
   int64_t total() const { return states + arena + data; }
 };
 
+// Counts evaluations since the lowest held-out loss (train.patience).
+struct Patience {
+  double best = std::numeric_limits<double>::infinity();
+  int64_t since_best = 0;
+  void look(double loss);  // NaN is no improvement
+};
+
 // What a run tells whoever watches; every member may be empty.
 struct TrainObserver {
   std::function<void(const std::string&)> note;
@@ -48,7 +56,8 @@ class Trainer {
   ~Trainer();
 
   // Runs to the recipe's end, or until `stop` becomes true: then it saves a checkpoint and returns false.
-  bool run(const std::atomic<bool>& stop);
+  // When `save_now` becomes true, a checkpoint is saved after the step under way, and it becomes false.
+  bool run(const std::atomic<bool>& stop, std::atomic<bool>* save_now = nullptr);
 
   // One optimizer step; states change. For tests and benchmarks.
   StepResult step();
@@ -62,6 +71,7 @@ class Trainer {
  private:
   void open_data();
   void build();
+  void start();
   void initialize();
   void resume();
   void save();
@@ -86,6 +96,7 @@ class Trainer {
   float lr_input_ = 0, step_input_ = 0;
   int64_t step_ = 0;
   double trained_seconds_ = 0;
+  Patience patience_;
   MemoryEstimate memory_;
 };
 

@@ -6,10 +6,12 @@
 #include "ops/activation.h"
 #include "ops/adamw.h"
 #include "ops/attention.h"
+#include "ops/block_states.h"
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/layer_norm.h"
+#include "ops/optimizers.h"
 #include "ops/paged.h"
 #include "ops/reduce.h"
 #include "ops/rms_norm.h"
@@ -193,6 +195,51 @@ void adamw(DType d, std::vector<Case>& out) {
     }
 }
 
+void optimizers(DType d, std::vector<Case>& out) {
+  const Type p(d, {{"a", 61}, {"b", 13}}), m(DType::f32, p.dims), s(DType::f32, {});
+  for (double ok : {1.0, 0.0})
+    for (bool master : {false, true}) {
+      auto add = [&](const char* name, const ir::OpDef& op, const Attrs& attrs,
+                     std::vector<Tensor> operands) {
+        if (master) operands.push_back(random_tensor(m, 1));
+        out.push_back({name, {&op, attrs, std::move(operands)}, false});
+      };
+      const std::vector<Tensor> momentum = {random_tensor(p, 1), random_tensor(p, 2), random_tensor(m, 3),
+                                            filled(s, 1e-2),     filled(s, 0.5),      filled(s, ok)};
+      add("sgd", ops::kSgd, Attrs::of(ops::SgdAttrs{0.9, 0.1, false, master}), momentum);
+      add("sgd nesterov", ops::kSgd, Attrs::of(ops::SgdAttrs{0.9, 0.1, true, master}), momentum);
+      add("lion", ops::kLion, Attrs::of(ops::LionAttrs{0.9, 0.99, 0.1, master}), momentum);
+      add("descend", ops::kDescend, Attrs::of(ops::DescendAttrs{0.1, master}),
+          {random_tensor(p, 1), random_tensor(m, 2), filled(s, 0.3), filled(s, 1e-2), filled(s, ok)});
+      if (master) continue;
+      add("lamb_direction", ops::kLambDirection, Attrs::of(ops::LambAttrs{0.9, 0.99, 1e-6, 0.1}),
+          {random_tensor(p, 1), random_tensor(p, 2), random_tensor(m, 3), positive(m, 4), filled(s, 3),
+           filled(s, 0.5), filled(s, ok)});
+      add("ema", ops::kEma, Attrs::of(ops::EmaAttrs{0.99}),
+          {random_tensor(m, 1), random_tensor(p, 2), filled(s, ok)});
+    }
+}
+
+// f32 only: every kernel finds the same nearest values, to the bit.
+void block_states(std::vector<Case>& out) {
+  for (int64_t cols : {7, 256, 768, 1000})
+    for (bool is_signed : {true, false}) {
+      const Type x(DType::f32, {{"a", 5}, {"b", cols}}),
+          codes = ops::block_codes_type(x), scales = ops::block_scales_type(x), s(DType::f32, {});
+      const Attrs attrs = Attrs::of(ops::BlockStateAttrs{is_signed});
+      Tensor values = is_signed ? random_tensor(x, 1) : positive(x, 1);
+      for (int64_t i = 0; i < values.elements(); ++i)  // over seven decades and more
+        values.set(i, values.get(i) * std::pow(10.0, -static_cast<double>(i % 9)));
+      for (int64_t i = 0; i < std::min<int64_t>(cols, 256); ++i) values.set(i, 0);  // a block of zeros
+      const Tensor before = random_tensor(codes, 2, 256);
+      for (double ok : {1.0, 0.0})
+        out.push_back({"save_blocks",
+                       {&ops::kSaveBlocks, attrs, {values, before, positive(scales, 3), filled(s, ok)}},
+                       true});
+      out.push_back({"load_blocks", {&ops::kLoadBlocks, attrs, {before, positive(scales, 3)}}, true});
+    }
+}
+
 }  // namespace
 
 OpCall attention_call(DType type, const AttentionShape& s, bool causal, int64_t window, bool segments,
@@ -316,6 +363,8 @@ std::vector<Case> fused_cases(DType d) {
   elementwise(d, out);
   rows(d, out);
   adamw(d, out);
+  optimizers(d, out);
+  if (d == DType::f32) block_states(out);
   for (const AttentionShape& s :
        {AttentionShape{2, 9, 9, 2, 2, 8, 8}, AttentionShape{1, 70, 150, 2, 3, 20, 36},
         AttentionShape{1, 1, 65, 1, 1, 64, 64}})

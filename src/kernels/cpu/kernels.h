@@ -12,6 +12,7 @@
   X(attention)             \
   X(attention_grad)        \
   X(batch_norm)            \
+  X(block_states)          \
   X(contract)              \
   X(conv2d)                \
   X(elementwise)           \
@@ -19,6 +20,7 @@
   X(layer_norm)            \
   X(lstm)                  \
   X(moe)                   \
+  X(optimizers)            \
   X(paged)                 \
   X(pool2d)                \
   X(reduce)                \
