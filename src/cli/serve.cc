@@ -17,6 +17,7 @@
 #include "http/page.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "http/tls_files.h"
 #include "hub/store.h"
 #include "io/encoder_config.h"
 #include "io/files.h"
@@ -35,7 +36,7 @@ namespace {
 
 struct ServeOptions {
   std::string model, host = "127.0.0.1", name, cache = "f32", trace, keys_file, log_format = "text",
-                     policy = "fcfs", memory, swap = "0", swap_folder, draft;
+                     policy = "fcfs", memory, swap = "0", swap_folder, draft, tls_cert, tls_key;
   int port = 8080;
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts, api_keys, more_models, adapters;
@@ -67,6 +68,10 @@ http::ServerOptions server_options(const ServeOptions& o) {
   s.allow_remote = o.allow_remote;
   s.keys = keys_of(o);
   s.max_tenant_requests = o.tenant_requests;
+  if (o.tls_cert.empty() != o.tls_key.empty())
+    throw_invalid(std::string(o.tls_cert.empty() ? "--tls-key" : "--tls-cert") + ": found without " +
+                  (o.tls_cert.empty() ? "--tls-cert" : "--tls-key") + ", expected both");
+  if (!o.tls_cert.empty()) s.tls = http::load_tls(o.tls_cert, o.tls_key);
   s.allowed_hosts = o.allowed_hosts;
   s.max_body_bytes = static_cast<size_t>(o.max_body);
   s.max_connections = o.connections;
@@ -283,6 +288,9 @@ void add_serve(Command root) {
   app.option("--tenant-requests", o->tenant_requests,
              "Requests of one tenant under way at once; more are answered 429; 0: any number")
       .range(int64_t{0}, int64_t{1000000});
+  app.option("--tls-cert", o->tls_cert,
+             "Speak HTTPS: PEM file of the certificate and, after it, its chain; with --tls-key");
+  app.option("--tls-key", o->tls_key, "PEM file of its private key, without a passphrase");
   app.add_option("--allowed-host", o->allowed_hosts,
                  "A name that requests may carry as Host, besides localhost and addresses");
   app.option("--name", o->name, "The model's name in the API (default: the folder's)");
