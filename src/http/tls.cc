@@ -118,6 +118,14 @@ struct FreeBio {
 };
 using Bio = std::unique_ptr<BIO, FreeBio>;
 
+std::string read_pem(const char* flag, const std::string& file) {
+  try {
+    return io::read_file(file, kMaxPemBytes);
+  } catch (const Error& e) {
+    throw Error(e.code(), std::string(flag) + ": " + e.what());
+  }
+}
+
 Bio open_pem(const std::string& text) {
   return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
@@ -141,8 +149,9 @@ std::string day(const ASN1_TIME* time) {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts));
 }
 
-void use_certificates(SSL_CTX* context, const std::string& where, const std::string& file) {
-  const std::string text = io::read_file(file, kMaxPemBytes);
+void use_certificates(SSL_CTX* context, const std::string& file) {
+  const std::string where = "--tls-cert: " + file;
+  const std::string text = read_pem("--tls-cert", file);
   const Bio bio = open_pem(text);
   const Certificate first(PEM_read_bio_X509_AUX(bio.get(), nullptr, nullptr, nullptr));
   if (!first)
@@ -163,9 +172,9 @@ void use_certificates(SSL_CTX* context, const std::string& where, const std::str
   ERR_clear_error();
 }
 
-void use_key(SSL_CTX* context, const std::string& where, const std::string& file,
-             const std::string& certificate) {
-  std::string text = io::read_file(file, kMaxPemBytes);
+void use_key(SSL_CTX* context, const std::string& file, const std::string& certificate) {
+  const std::string where = "--tls-key: " + file;
+  std::string text = read_pem("--tls-key", file);
   const Bio bio = open_pem(text);
   bool encrypted = false;
   const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, &encrypted));
@@ -192,8 +201,8 @@ std::shared_ptr<const TlsContext> load_tls(const std::string& certificate_file, 
   SSL_CTX_set_options(context,
                       SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);  // an idle connection keeps few
-  use_certificates(context, "--tls-cert: " + certificate_file, certificate_file);
-  use_key(context, "--tls-key: " + key_file, key_file, certificate_file);
+  use_certificates(context, certificate_file);
+  use_key(context, key_file, certificate_file);
   return tls;
 }
 
