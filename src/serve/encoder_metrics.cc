@@ -37,6 +37,7 @@ struct EncoderMetrics::State : MetricSet {
       family("hoist:request_success_total", "Sequences by how they ended: stop, error or abort.");
   prometheus::Family<Counter>& http =
       family("hoist:http_requests_total", "HTTP requests by status; 0: the client left.");
+  prometheus::Family<Counter>& tenants = family("hoist:tenant_requests_total", "HTTP requests by tenant.");
   Counter& stop = one_of(ends, "finished_reason", "stop");
   Counter& error = one_of(ends, "finished_reason", "error");
   Counter& abort = one_of(ends, "finished_reason", "abort");
@@ -93,8 +94,9 @@ void EncoderMetrics::batch_ended(int64_t sequences, int64_t tokens, double secon
   s.widths.Observe(static_cast<double>(sequences));
 }
 
-void EncoderMetrics::answered(int status) {
+void EncoderMetrics::answered(int status, std::string_view tenant) {
   state_->one_of(state_->http, "status", std::to_string(status)).Increment();
+  if (!tenant.empty()) state_->one_of(state_->tenants, "tenant", std::string(tenant)).Increment();
 }
 
 std::string EncoderMetrics::text() { return state_->text(); }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace hoist::serve {
 
@@ -27,7 +28,8 @@ class EncoderMetrics {
   void computed(double waited, double seconds, int64_t tokens);
   void batch_ended(int64_t sequences, int64_t tokens, double seconds);
 
-  void answered(int status);  // one HTTP request; 0: its client left before an answer
+  // One HTTP request, of nobody or a tenant; status 0: its client left before an answer.
+  void answered(int status, std::string_view tenant = {});
   std::string text();
 
  private:

@@ -50,6 +50,7 @@ struct Metrics::State : MetricSet {
   prometheus::Family<Counter>& ends = family("hoist:request_success_total", "Sequences by how they ended.");
   prometheus::Family<Counter>& http =
       family("hoist:http_requests_total", "HTTP requests by status; 0: the client left.");
+  prometheus::Family<Counter>& tenants = family("hoist:tenant_requests_total", "HTTP requests by tenant.");
   std::mutex text_mutex;  // counters that follow others' numbers are read, then raised
 
   static void raise(Counter& counter, int64_t to) {
@@ -96,8 +97,9 @@ void Metrics::ended(std::string_view reason, bool started, double seconds, doubl
   s.answer_sizes.Observe(static_cast<double>(tokens));
 }
 
-void Metrics::answered(int status) {
+void Metrics::answered(int status, std::string_view tenant) {
   state_->one_of(state_->http, "status", std::to_string(status)).Increment();
+  if (!tenant.empty()) state_->one_of(state_->tenants, "tenant", std::string(tenant)).Increment();
 }
 
 void Metrics::set_stalled(bool stalled) { state_->stalled.Set(stalled ? 1 : 0); }

@@ -27,7 +27,8 @@ class Metrics {
   void ended(std::string_view reason, bool started, double seconds, double tpot, int64_t prompt_tokens,
              int64_t tokens);
 
-  void answered(int status);  // one HTTP request; 0: its client left before an answer
+  // One HTTP request, of nobody or a tenant; status 0: its client left before an answer.
+  void answered(int status, std::string_view tenant = {});
   void set_stalled(bool stalled);
 
   // All of it. `load` fills in what only the engine knows.
