@@ -4,6 +4,7 @@
 
 #include "cli/options.h"
 #include "http/encoder_api.h"
+#include "http/metrics_route.h"
 #include "http/router.h"
 #include "serve/encoder_engine.h"
 
@@ -15,7 +16,7 @@ void serve_encoder(const EncoderServeFlags& flags, const http::ServerOptions& se
   serve::EncoderMetrics metrics(model.name);
   http::ServerOptions listening = server_options;
   listening.on_access = [&](const http::Access& access) {
-    metrics.answered(access.status);
+    metrics.answered(access.status, access.tenant);
     if (server_options.on_access) server_options.on_access(access);
   };
   // Bind first: a port in use should not cost the loading of a model.
@@ -40,13 +41,7 @@ void serve_encoder(const EncoderServeFlags& flags, const http::ServerOptions& se
   http::Router router;
   http::EncoderApi api(engine, server, server_options.max_body_bytes);
   api.add_routes(router);
-  server.answer_while_draining("/metrics");
-  router.add("GET", "/metrics", [&](const http::Request&, const http::ExchangePtr& exchange) {
-    http::Response response;
-    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = metrics.text();
-    exchange->respond(std::move(response));
-  });
+  http::add_metrics_route(router, server, [&] { return metrics.text(); });
   std::printf("Serving %s at %s  (Ctrl-C ends it)\n", model.name.c_str(), server.url().c_str());
   std::fflush(stdout);
   server.serve(router);
