@@ -8,6 +8,7 @@
 
 #include "http/guard.h"
 #include "http/request_head.h"
+#include "http/stream.h"
 
 namespace hoist::http {
 using boost::system::error_code;

@@ -17,11 +17,11 @@
 
 #include "http/api_error.h"
 #include "http/server.h"
-#include "http/stream.h"
 
 namespace hoist::http {
 
 class Connection;
+class Stream;        // stream.h
 struct RequestHead;  // request_head.h
 
 // What the connections of one server share.

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "http/connection.h"
 #include "http/guard.h"
+#include "http/stream.h"
 #include "http/tls.h"
 
 namespace hoist::http {
