@@ -74,6 +74,7 @@ class TlsStream final : public Stream, public std::enable_shared_from_this<TlsSt
  private:
   void on_no_handshake(const Error& ec) {
     raw_ = true;
+    if (ec.category() != asio::error::get_ssl_category()) return;
     if (ERR_GET_REASON(static_cast<unsigned long>(ec.value())) != SSL_R_HTTP_REQUEST) return;
     Error ignored;
     tls_.next_layer().write_some(asio::buffer(kPlainRequest), ignored);

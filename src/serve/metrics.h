@@ -1,7 +1,7 @@
 // What a server counts, in the text format that Prometheus reads.
 //
 // Names and meanings follow vLLM's, with our prefix: hoist:num_requests_running, hoist:kv_cache_usage_perc,
-// hoist:time_to_first_token_seconds, ... (docs/serving.md lists them). Threading: any thread.
+// hoist:time_to_first_token_seconds, ... (docs/operating.md lists them). Threading: any thread.
 #pragma once
 
 #include <memory>
