@@ -14,9 +14,11 @@
 #include "cli/servers.h"
 #include "http/adapter_routes.h"
 #include "http/completions.h"
+#include "http/metrics_route.h"
 #include "http/page.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "http/tls_files.h"
 #include "hub/store.h"
 #include "io/encoder_config.h"
 #include "io/files.h"
@@ -35,7 +37,7 @@ namespace {
 
 struct ServeOptions {
   std::string model, host = "127.0.0.1", name, cache = "f32", trace, keys_file, log_format = "text",
-                     policy = "fcfs", memory, swap = "0", swap_folder, draft;
+                     policy = "fcfs", memory, swap = "0", swap_folder, draft, tls_cert, tls_key;
   int port = 8080;
   bool allow_remote = false, quiet = false, exact = false;
   std::vector<std::string> allowed_hosts, api_keys, more_models, adapters;
@@ -44,7 +46,7 @@ struct ServeOptions {
   double unload_after = 0, reload_seconds = 5;
   int64_t max_seqs = 16, step_tokens = 256, context = 0, cache_tokens = 0, max_queue = 128, speculate = 0,
           batch_tokens = 1024, max_body = 4 << 20;
-  int threads = 0, connections = 256, tenant_requests = 0;
+  int threads = 0, connections = 256, tenant_requests = 0, tenant_queue = 0;
   double drain_seconds = 30, stall_seconds = 60, header_seconds = 10, body_seconds = 30, write_seconds = 30,
          idle_seconds = 75;
 };
@@ -60,6 +62,11 @@ std::shared_ptr<const http::KeyRing> keys_of(const ServeOptions& o) {
   return ring;
 }
 
+int64_t tenant_queue(const ServeOptions& o, const http::KeyRing& keys) {
+  if (o.tenant_queue > 0 || keys.tenants() < 2) return o.tenant_queue;
+  return std::max<int64_t>(1, o.max_queue / 2);
+}
+
 http::ServerOptions server_options(const ServeOptions& o) {
   http::ServerOptions s;
   s.host = o.host;
@@ -67,6 +74,10 @@ http::ServerOptions server_options(const ServeOptions& o) {
   s.allow_remote = o.allow_remote;
   s.keys = keys_of(o);
   s.max_tenant_requests = o.tenant_requests;
+  if (o.tls_cert.empty() != o.tls_key.empty())
+    throw_invalid(std::string(o.tls_cert.empty() ? "--tls-key" : "--tls-cert") + ": found without " +
+                  (o.tls_cert.empty() ? "--tls-cert" : "--tls-key") + ", expected both");
+  if (!o.tls_cert.empty()) s.tls = http::load_tls(o.tls_cert, o.tls_key);
   s.allowed_hosts = o.allowed_hosts;
   s.max_body_bytes = static_cast<size_t>(o.max_body);
   s.max_connections = o.connections;
@@ -168,7 +179,7 @@ void run(const ServeOptions& o) {
   serve::Metrics metrics(name);
   http::ServerOptions listening = server_options(o);
   listening.on_access = [&](const http::Access& access) {
-    metrics.answered(access.status);
+    metrics.answered(access.status, access.tenant);
     if (!o.quiet) log.access(access);
   };
   listening.log = [&](std::string_view line) { log.problem(line); };
@@ -192,16 +203,12 @@ void run(const ServeOptions& o) {
   http::CompletionsApi api(front, server, listening.max_body_bytes);
   api.add_routes(router);
   http::add_page_routes(router);
-  server.answer_while_draining("/metrics");
-  router.add("GET", "/metrics", [&](const http::Request&, const http::ExchangePtr& exchange) {
-    http::Response response;
-    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = metrics.text(load());
-    exchange->respond(std::move(response));
-  });
+  http::add_metrics_route(router, server, [&] { return metrics.text(load()); });
 
   const std::vector<serve::ModelSource> models = sources(o, name, path);
-  serve::LocalModelOptions local{options, o.draft.empty() ? "" : hub::resolve_model(o.draft), {o.max_queue}};
+  serve::LocalModelOptions local{options,
+                                 o.draft.empty() ? "" : hub::resolve_model(o.draft),
+                                 {o.max_queue, tenant_queue(o, *listening.keys)}};
   const auto load_model = [&](const serve::ModelSource& source) -> std::unique_ptr<serve::HostedModel> {
     auto model = std::make_unique<serve::LocalModel>(source.name, source.path, local);
     const decode::MemoryPlan& m = model->decoder().memory();
@@ -283,6 +290,13 @@ void add_serve(Command root) {
   app.option("--tenant-requests", o->tenant_requests,
              "Requests of one tenant under way at once; more are answered 429; 0: any number")
       .range(int64_t{0}, int64_t{1000000});
+  app.option("--tls-cert", o->tls_cert,
+             "Speak HTTPS: PEM file of the certificate and, after it, its chain; with --tls-key");
+  app.option("--tls-key", o->tls_key, "PEM file of its private key, without a passphrase");
+  app.option("--tenant-queue", o->tenant_queue,
+             "Requests of one tenant that may wait; more are answered 429; 0: half of --max-queue where keys "
+             "are of several tenants")
+      .range(int64_t{0}, int64_t{100000});
   app.add_option("--allowed-host", o->allowed_hosts,
                  "A name that requests may carry as Host, besides localhost and addresses");
   app.option("--name", o->name, "The model's name in the API (default: the folder's)");
@@ -303,8 +317,9 @@ void add_serve(Command root) {
       "the context is cut to it");
   app.option(
       "--policy", o->policy,
-      "Who runs next: fcfs, srpt, mlfq or sj-mlfq (skip-join feedback queue: short answers first, without "
-      "knowing them), with options as in sj-mlfq:promote=1; see `hoist simulate serve`");
+      "Who runs next: fcfs, srpt, mlfq, sj-mlfq (skip-join feedback queue: short answers first, without "
+      "knowing them) or priority (a request's own field), with options as in sj-mlfq:promote=1; see `hoist "
+      "simulate serve`");
   app.option("--speculate", o->speculate,
              "Tokens guessed ahead from what was said before, to check several in one step; answers do not "
              "change; "

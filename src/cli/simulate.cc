@@ -26,7 +26,8 @@ struct ServeFlags {
   std::vector<std::string> policies = {"fcfs", "mlfq", "sj-mlfq", "srpt"};
   std::string preset = "a100-13b", cost_file, link = "16GB", kv_bytes;
   double fixed = -1, prefill_token = -1, prefill_pair = -1, decode_row = -1, context_token = -1;
-  int64_t max_seqs = 16, step_tokens = 512, block = 16, cache_tokens = 0, host_tokens = 0, max_waiting = 0;
+  int64_t max_seqs = 16, step_tokens = 512, block = 16, cache_tokens = 0, host_tokens = 0, max_waiting = 0,
+          max_tenant_waiting = 0;
   double slo_ttft = 0, slo_tpot = 0;
   std::string report = "report.html";
   bool json = false;
@@ -77,6 +78,7 @@ sim::Machine machine_of(const ServeFlags& f, std::string& what) {
   m.limits.step_tokens = f.step_tokens;
   m.limits.block = f.block;
   m.limits.max_waiting = f.max_waiting;
+  m.limits.max_tenant_waiting = f.max_tenant_waiting;
   if (f.step_tokens < f.max_seqs)
     throw_invalid("--step-tokens: found " + std::to_string(f.step_tokens) +
                   ", expected at least --max-seqs, " + std::to_string(f.max_seqs));
@@ -289,6 +291,8 @@ void add_simulate_serve(Command app) {
         int64_t{1} << 40);
   count("--host-tokens", f->host_tokens, "Tokens that may be swapped to host memory", 0, int64_t{1} << 40);
   count("--max-waiting", f->max_waiting, "Requests that may wait, more being refused; 0: any number", 0,
+        int64_t{1} << 40);
+  count("--max-tenant-waiting", f->max_tenant_waiting, "Of those, one tenant's; 0: any number", 0,
         int64_t{1} << 40);
   sub.option("--kv-bytes", f->kv_bytes, "Keys and values of one token; empty: as the preset says");
   sub.option("--link", f->link, "Bytes per second between device and host, each way");

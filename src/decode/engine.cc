@@ -224,6 +224,8 @@ uint64_t Engine::add(SequenceRequest request) {
   r.prompt_tokens = n;
   r.max_tokens = s->limit - n;
   r.output_tokens = request.known_length;
+  r.tenant = request.tenant;
+  r.priority = request.priority;
   ledger_->set_now(r.arrival);
   if (sched::admission(ledger_->state(), r) == sched::Refusal::kTooLong)
     throw_invalid("prompt and max_tokens: found " + std::to_string(s->limit) +

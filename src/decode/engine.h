@@ -74,6 +74,8 @@ struct SequenceRequest {
   std::shared_ptr<Guide> guide;  // keeps the answer within a grammar; one sequence's own; may be null
   int64_t adapter = -1;          // the slot of one (Engine::set_adapter); -1: none
   uint64_t scope = 0;            // prefixes are shared only within one: a tenant, an adapter
+  int32_t tenant = 0;            // those of several take turns (sched/fair_share.h)
+  int32_t priority = 0;          // lower runs earlier, where the policy is `priority`
   // Benches: so many of the prompt's first tokens are taken to be in the cache already, whatever lies there.
   int64_t assumed = 0;
   // Called with the logits of every sampled position, first the last of the prompt; may be empty.
@@ -138,6 +140,7 @@ class Engine {
   int64_t swap_blocks() const { return swap_ ? swap_->blocks() : 0; }
   int64_t free_swap_blocks() const { return swap_ ? swap_->free() : 0; }
   double swap_block_seconds() const { return swap_ ? swap_->block_seconds() : 0; }
+  const sched::PolicySpec& policy() const { return options_.policy; }
   const EngineCounters& counters() const { return counters_; }
   const MemoryPlan& memory() const { return memory_; }
   const runtime::RunStats& stats() const { return executor_->stats(); }

@@ -41,6 +41,14 @@ void check_path(const std::string& path) {
   }
 }
 
+// Where the folder lies is nobody's business.
+ApiError without_folder(ApiError error, const std::string& folder) {
+  const std::string prefix = folder.ends_with('/') ? folder : folder + '/';
+  for (size_t at; (at = error.message.find(prefix)) != std::string::npos;)
+    error.message.erase(at, prefix.size());
+  return error;
+}
+
 AdapterCall parse(const Request& request, size_t max_body_bytes, bool with_path) {
   io::JsonOptions options;
   options.max_bytes = max_body_bytes;
@@ -95,7 +103,8 @@ void add_adapter_routes(Router& router, Server& server, const AdapterControl& co
                 control.unload(call.name);
               response.body = io::JsonValue{{"status", "ok"}, {"lora_name", call.name}}.dump();
             } catch (...) {
-              response = error_response(current_api_error());
+              ApiError error = current_api_error();
+              response = error_response(without_folder(std::move(error), control.folder));
             }
             poster.post([exchange, response]() mutable { exchange->respond(std::move(response)); });
           });

@@ -76,6 +76,8 @@ struct CompletionRequest {
   bool ignore_eos = false;
   int64_t logprobs = -1;  // alternatives listed with each token; -1: no log-probabilities
   AnswerFormat format;
+  int64_t priority =
+      0;  // 32 bits; lower runs earlier. Other than 0 it is refused by engines that have no such order
   uint64_t scope = 0;    // what was computed for one scope is never reused for another
   std::string model;     // empty: the first; else one that models() lists
   int64_t adapter = -1;  // the slot of one within the model; set on the way to its engine

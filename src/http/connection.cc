@@ -8,9 +8,9 @@
 
 #include "http/guard.h"
 #include "http/request_head.h"
+#include "http/stream.h"
 
 namespace hoist::http {
-namespace asio = boost::asio;
 using boost::system::error_code;
 using std::chrono::milliseconds;
 
@@ -84,9 +84,9 @@ class HttpExchange : public Exchange {
   const uint64_t serial_;
 };
 
-Connection::Connection(ServerCore& core, asio::ip::tcp::socket socket, uint64_t id)
+Connection::Connection(ServerCore& core, std::shared_ptr<Stream> stream, uint64_t id)
     : core_(core),
-      socket_(std::move(socket)),
+      stream_(std::move(stream)),
       deadline_(core.io),
       write_deadline_(core.io),
       heartbeat_timer_(core.io),
@@ -95,11 +95,17 @@ Connection::Connection(ServerCore& core, asio::ip::tcp::socket socket, uint64_t 
 Connection::~Connection() = default;
 
 void Connection::start() {
-  error_code ignored;
-  socket_.non_blocking(true, ignored);
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  enter(Phase::kIdle, core_.options.header_deadline);
-  wait_readable();
+  if (!stream_->needs_handshake()) {
+    enter(Phase::kIdle, core_.options.header_deadline);
+    return wait_readable();
+  }
+  enter(Phase::kHandshake, core_.options.header_deadline);
+  stream_->handshake([self = shared_from_this()](error_code ec) {
+    if (self->phase_ == Phase::kClosed) return;
+    if (ec) return self->linger();
+    self->enter(Phase::kIdle, self->core_.options.header_deadline);
+    self->wait_readable();
+  });
 }
 
 // ---- phases and deadlines ----
@@ -132,24 +138,20 @@ void Connection::on_deadline() {
 void Connection::wait_readable() {
   if (waiting_ || input_ended_ || phase_ == Phase::kClosed) return;
   waiting_ = true;
-  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](error_code ec) {
+  stream_->read([self = shared_from_this()](error_code ec, std::string_view bytes) {
     self->waiting_ = false;
     if (self->phase_ == Phase::kClosed) return;
     if (ec) return self->on_end_of_input();
-    self->on_readable();
+    self->on_bytes(bytes);
   });
 }
 
-void Connection::on_readable() {
-  error_code ec;
-  const size_t n = socket_.read_some(asio::buffer(core_.scratch), ec);
-  if (ec == asio::error::would_block) return wait_readable();
-  if (ec) return on_end_of_input();
+void Connection::on_bytes(std::string_view bytes) {
   if (phase_ == Phase::kLingering) {
-    lingered_ += n;
+    lingered_ += bytes.size();
     return lingered_ > kMaxLingerBytes ? close() : wait_readable();
   }
-  in_.append(core_.scratch.data(), n);
+  in_.append(bytes);
   if (phase_ == Phase::kAnswering && in_.size() > kMaxPipelinedBytes) return close();
   process();
   wait_readable();
@@ -411,19 +413,19 @@ void Connection::write_some() {
   write_deadline_.async_wait([self = shared_from_this(), serial = ++write_serial_](error_code) {
     if (serial == self->write_serial_) self->abandon(CancelReason::kTooSlow);
   });
-  socket_.async_write_some(asio::buffer(writing_.data() + written_, writing_.size() - written_),
-                           [self = shared_from_this()](error_code ec, size_t n) {
-                             if (self->phase_ == Phase::kClosed) return;
-                             ++self->write_serial_;
-                             self->write_deadline_.cancel();
-                             if (ec) return self->close();
-                             self->written_ += n;
-                             if (self->written_ < self->writing_.size()) return self->write_some();
-                             self->writing_.clear();
-                             self->written_ = 0;
-                             if (!self->out_.empty()) return self->pump();
-                             if (self->phase_ == Phase::kAnswering && self->ended_) self->finish_answer();
-                           });
+  stream_->write(std::string_view(writing_).substr(written_),
+                 [self = shared_from_this()](error_code ec, size_t n) {
+                   if (self->phase_ == Phase::kClosed) return;
+                   ++self->write_serial_;
+                   self->write_deadline_.cancel();
+                   if (ec) return self->close();
+                   self->written_ += n;
+                   if (self->written_ < self->writing_.size()) return self->write_some();
+                   self->writing_.clear();
+                   self->written_ = 0;
+                   if (!self->out_.empty()) return self->pump();
+                   if (self->phase_ == Phase::kAnswering && self->ended_) self->finish_answer();
+                 });
 }
 
 void Connection::finish_answer() {
@@ -446,8 +448,7 @@ void Connection::finish_answer() {
 // Closing a socket that holds unread input makes the system send a reset, which may destroy the answer on its
 // way: so we say that we are done, and read on for a while.
 void Connection::linger() {
-  error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  stream_->end_sending();
   if (input_ended_) return close();
   lingered_ = 0;
   in_.clear();
@@ -489,8 +490,7 @@ void Connection::close_socket() {
   deadline_.cancel();
   write_deadline_.cancel();
   heartbeat_timer_.cancel();
-  error_code ignored;
-  socket_.close(ignored);
+  stream_->close();
   core_.connections.erase(id_);
 }
 

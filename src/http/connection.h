@@ -1,14 +1,14 @@
 // One client connection: reads requests, hands them to the router, writes answers. Internal to http/.
 //
-// The only state is the phase: idle -> head -> body -> answering -> idle, and lingering before a close. A
-// read is always outstanding, so that a client's leaving is seen while its answer is pending. Bytes are read
-// into one buffer shared by all connections, so an idle connection costs little more than its socket.
+// The only state is the phase: idle -> head -> body -> answering -> idle, under TLS a handshake before, and
+// lingering before a close. A read is always outstanding, so that a client's leaving is seen while its answer
+// is pending. Plain bytes are read into one buffer shared by all connections, so an idle connection costs
+// little more than its socket.
 // Threading: io thread only. Lifetime: owned by ServerCore::connections and by the operations under way.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <string>
@@ -21,6 +21,7 @@
 namespace hoist::http {
 
 class Connection;
+class Stream;        // stream.h
 struct RequestHead;  // request_head.h
 
 // What the connections of one server share.
@@ -45,7 +46,7 @@ struct ServerCore {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Clock = std::chrono::steady_clock;
-  Connection(ServerCore& core, boost::asio::ip::tcp::socket socket, uint64_t id);
+  Connection(ServerCore& core, std::shared_ptr<Stream> stream, uint64_t id);
   ~Connection();
 
   void start();
@@ -56,17 +57,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   bool busy() const { return phase_ == Phase::kAnswering; }
   // Nothing would be lost by closing it.
-  bool evictable() const { return phase_ == Phase::kIdle || phase_ == Phase::kLingering; }
+  bool evictable() const {
+    return phase_ == Phase::kHandshake || phase_ == Phase::kIdle || phase_ == Phase::kLingering;
+  }
   Clock::time_point phase_since() const { return phase_since_; }
 
  private:
   friend class HttpExchange;
-  enum class Phase { kIdle, kHead, kBody, kAnswering, kLingering, kClosed };
+  enum class Phase { kHandshake, kIdle, kHead, kBody, kAnswering, kLingering, kClosed };
 
   void enter(Phase phase, std::chrono::milliseconds deadline);
   void on_deadline();
   void wait_readable();
-  void on_readable();
+  void on_bytes(std::string_view bytes);
   void on_end_of_input();
 
   void process();       // as much of in_ as can be used now
@@ -95,7 +98,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close_socket();
 
   ServerCore& core_;
-  boost::asio::ip::tcp::socket socket_;
+  const std::shared_ptr<Stream> stream_;
   boost::asio::steady_timer deadline_, write_deadline_, heartbeat_timer_;
   const uint64_t id_;
 

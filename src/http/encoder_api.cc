@@ -112,6 +112,7 @@ struct EncoderApi::Job {
 EncoderApi::EncoderApi(EncoderEngine& engine, Server& server, size_t max_body_bytes)
     : engine_(engine), server_(server), poster_(server.poster()), max_body_bytes_(max_body_bytes) {
   server.answer_while_draining("/health");
+  server.answer_while_draining("/ready");
 }
 
 EncoderApi::~EncoderApi() = default;
@@ -138,10 +139,11 @@ void EncoderApi::add_routes(Router& router) {
     check_model(request.tail);
     respond(exchange, model_json(engine_.info().model).dump());
   });
-  router.add("GET", "/health", [this](const Request&, const ExchangePtr& exchange) {
-    if (server_.draining()) throw ApiError(503, "the server is shutting down", "", "shutting_down");
-    respond(exchange, "{\"status\":\"ok\"}");
-  });
+  for (const char* path : {"/health", "/ready"})  // it listens when the model is loaded
+    router.add("GET", path, [this](const Request&, const ExchangePtr& exchange) {
+      if (server_.draining()) throw ApiError(503, "the server is shutting down", "", "shutting_down");
+      respond(exchange, "{\"status\":\"ok\"}");
+    });
 }
 
 void EncoderApi::check_model(const std::string& asked) const {

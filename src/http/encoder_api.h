@@ -5,7 +5,7 @@
 //   POST /v1/score              relevance of pairs of texts
 //   POST /v1/classify, /classify  label and probabilities of texts
 //   GET  /v1/models, /v1/models/{id}
-//   GET  /health                200 {"status":"ok"}; 503 while draining
+//   GET  /health, /ready        200 {"status":"ok"}; 503 while draining
 //
 // Relevance is the logistic function of the score of a head with one label, or, for a model without a head,
 // the cosine of the two vectors. Threading: as CompletionsApi.

@@ -28,6 +28,7 @@ class KeyRing {
   // The key that "Authorization: Bearer KEY" presents, or "Basic" with the key as password (what a browser
   // asks its user for); empty when it is of another form.
   static std::string presented(std::string_view authorization);
+  size_t tenants() const { return tenants_.size() - 1; }
   const std::string& tenant(uint32_t number) const { return tenants_[number]; }
 
  private:

@@ -84,6 +84,8 @@ constexpr RequestField kFields[] = {
     {"guided_regex", kBoth, false, R"({"type":"string"})"},
     {"guided_grammar", kBoth, false, R"({"type":"string"})"},
     {"guided_choice", kBoth, false, R"({"type":"array","items":{"type":"string"}})"},
+    {"priority", kBoth, false,
+     R"({"type":"integer","description":"Lower runs earlier; other than 0 only where the server's policy is priority"})"},
     {"user", kBoth, false, R"({"type":"string","description":"Without effect"})"},
     {"metadata", kBoth, false, R"({"type":"object","description":"Without effect"})"},
     {"prompt_cache_key", kChat, false, R"({"type":"string","description":"Without effect"})"},
@@ -207,6 +209,8 @@ bool RequestReader::read(std::string_view key, const Json& value) {
     call.stream = value.as_bool();
   } else if (key == "stream_options") {
     read_stream_options(value, call);
+  } else if (key == "priority") {
+    s.priority = value.as_int(std::numeric_limits<int32_t>::min(), kMaxInt);
   } else if (key == "user") {
     value.as_string();
   } else if (key == "metadata") {

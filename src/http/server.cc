@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "http/connection.h"
 #include "http/guard.h"
+#include "http/stream.h"
+#include "http/tls.h"
 
 namespace hoist::http {
 namespace asio = boost::asio;
@@ -141,13 +143,19 @@ void Server::State::on_accept(const error_code& ec, tcp::socket socket) {
     if (core.connections.size() < limit || evict_idle()) {
       try {
         const uint64_t id = next_id++;
-        auto connection = std::make_shared<Connection>(core, std::move(socket), id);
+        error_code ignored;
+        socket.non_blocking(true, ignored);
+        socket.set_option(tcp::no_delay(true), ignored);
+        const TlsContext* tls = core.options.tls.get();
+        auto stream = tls ? tls->stream(std::move(socket), core.scratch)
+                          : plain_stream(std::move(socket), core.scratch);
+        auto connection = std::make_shared<Connection>(core, std::move(stream), id);
         core.connections.emplace(id, connection);
         connection->start();
       } catch (const std::exception& e) {  // out of memory: this client is lost, the next is still accepted
         core.log(std::string("internal error: ") + e.what());
       }
-    } else {
+    } else if (!core.options.tls) {  // without a handshake nothing can be said under TLS
       error_code ignored;
       socket.non_blocking(true, ignored);
       socket.read_some(asio::buffer(core.scratch),
@@ -166,7 +174,7 @@ void Server::State::on_no_descriptors() {
     const int client = ::accept(acceptor.native_handle(), nullptr, nullptr);
     if (client >= 0) {
       [[maybe_unused]] const ssize_t sent =
-          ::send(client, kFull.data(), kFull.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+          core.options.tls ? 0 : ::send(client, kFull.data(), kFull.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       ::close(client);
     }
     reserve_fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -235,8 +243,9 @@ uint16_t Server::port() const { return state_->port; }
 
 std::string Server::url() const {
   const std::string& host = state_->core.options.host;
-  return host.find(':') == std::string::npos ? fmt::format("http://{}:{}", host, port())
-                                             : fmt::format("http://[{}]:{}", host, port());
+  const std::string_view scheme = state_->core.options.tls ? "https" : "http";
+  return host.find(':') == std::string::npos ? fmt::format("{}://{}:{}", scheme, host, port())
+                                             : fmt::format("{}://[{}]:{}", scheme, host, port());
 }
 
 Poster Server::poster() const { return state_->poster; }

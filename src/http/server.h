@@ -25,6 +25,8 @@
 
 namespace hoist::http {
 
+class TlsContext;  // tls.h
+
 // One request that has ended, for logs and metrics. Views live during the call. Holds nothing of any body.
 struct Access {
   uint64_t id = 0;                // also in the answer, as X-Request-Id
@@ -48,6 +50,8 @@ struct ServerOptions {
   std::shared_ptr<const KeyRing> keys;
   int max_tenant_requests = 0;  // under way for one tenant; more get 429; 0: any number
 
+  std::shared_ptr<const TlsContext> tls;  // null: plain HTTP (load_tls, tls_files.h)
+
   // Names besides "localhost" and IP literals that a Host header may carry; others get 403.
   std::vector<std::string> allowed_hosts;
 
@@ -56,7 +60,7 @@ struct ServerOptions {
   size_t max_body_bytes = 4 << 20;                   // 413
   int max_connections = 256;                         // an idle one is closed for a newcomer; none idle: 503
   size_t write_buffer_bytes = 1 << 20;               // unsent bytes of a stream; more cancels the request
-  std::chrono::milliseconds header_deadline{10000};  // first byte to blank line; 408
+  std::chrono::milliseconds header_deadline{10000};  // first byte to blank line; 408. A TLS handshake; closed
   std::chrono::milliseconds body_deadline{30000};    // blank line to last body byte; 408
   std::chrono::milliseconds idle_deadline{75000};    // between requests; closed silently
   std::chrono::milliseconds write_deadline{30000};  // without one byte taken by the client; request cancelled
@@ -90,7 +94,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   uint16_t port() const;    // the actual one
-  std::string url() const;  // "http://127.0.0.1:8080"
+  std::string url() const;  // "http://127.0.0.1:8080", or https
   Poster poster() const;
   bool draining() const;  // thread-safe
   // Answers until drained or stopped. True when every request in flight was answered before the end.

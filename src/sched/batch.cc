@@ -134,4 +134,10 @@ void BatchBuilder::finish() {
   }
 }
 
+void offer_all(BatchBuilder& batch, const std::vector<Slot>& order) {
+  auto victims = [&](std::vector<Slot>& out) { out.assign(order.rbegin(), order.rend()); };
+  for (const Slot slot : order)
+    if (!batch.offer(slot, victims)) break;
+}
+
 }  // namespace hoist::sched

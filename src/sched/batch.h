@@ -66,4 +66,7 @@ class BatchBuilder {
   bool listed_ = false, blocked_ = false, closed_ = false;
 };
 
+// Offers all of `order`, first to last, between begin() and finish(); the last is the first to lose its KV.
+void offer_all(BatchBuilder& batch, const std::vector<Slot>& order);
+
 }  // namespace hoist::sched

@@ -12,17 +12,22 @@ namespace {
 
 class Fcfs final : public Policy {
  public:
-  Fcfs(KvMode kv, bool reserve) : batch_(kv, reserve) {}
+  Fcfs(KvMode kv, bool reserve, bool fair) : batch_(kv, reserve), fair_(fair) {}
 
-  void add(const State&, Slot slot) override {
+  void add(const State& state, Slot slot) override {
     links_.grow(slot);
     order_.push_back(links_, slot);
+    fair_.add(state, slot);
   }
-  void remove(Slot slot) override { order_.remove(links_, slot); }
-  void ran(const State&, const std::vector<Work>&, double) override {}
+  void remove(Slot slot) override {
+    order_.remove(links_, slot);
+    fair_.remove(slot);
+  }
+  void ran(const State& state, const std::vector<Work>& work, double) override { fair_.ran(state, work); }
 
   void plan(const State& state, Decision& decision) override {
     batch_.begin(state, decision);
+    if (fair_.several()) return plan_turns(state);
     auto victims = [&](std::vector<Slot>& out) {
       for (Slot s = order_.back(); s != kNoSlot; s = links_[s].before) out.push_back(s);
     };
@@ -32,13 +37,25 @@ class Fcfs final : public Policy {
   }
 
  private:
+  void plan_turns(const State& state) {
+    turns_.clear();
+    for (Slot s = order_.front(); s != kNoSlot; s = links_[s].after) turns_.push_back(s);
+    fair_.take_turns(state, turns_);
+    offer_all(batch_, turns_);
+    batch_.finish();
+  }
+
   BatchBuilder batch_;
+  FairShare fair_;
+  std::vector<Slot> turns_;
   SlotLinks links_;
   SlotList order_;
 };
 
 }  // namespace
 
-std::unique_ptr<Policy> make_fcfs(KvMode kv, bool reserve) { return std::make_unique<Fcfs>(kv, reserve); }
+std::unique_ptr<Policy> make_fcfs(KvMode kv, bool reserve, bool fair) {
+  return std::make_unique<Fcfs>(kv, reserve, fair);
+}
 
 }  // namespace hoist::sched

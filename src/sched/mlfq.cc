@@ -14,7 +14,7 @@ namespace {
 
 class Mlfq final : public Policy {
  public:
-  explicit Mlfq(const MlfqOptions& options) : o_(options), batch_(options.kv, false) {
+  explicit Mlfq(const MlfqOptions& options) : o_(options), batch_(options.kv, false), fair_(options.fair) {
     HOIST_CHECK(o_.quantum > 0 && o_.ratio > 1 && o_.levels >= 1 && o_.levels <= kMaxLevels, "options");
     quantum_[0] = o_.quantum;  // those promoted run ahead of queue 1, by its quantum
     for (size_t i = 1; i <= kMaxLevels; ++i)
@@ -36,15 +36,18 @@ class Mlfq final : public Policy {
     }
     enqueue(slot, j.level);
     age_.push_back(ages_, slot);
+    fair_.add(state, slot);
     burst_.arrived(state.now, state.limits.blocks_for(s.target()));
   }
 
   void remove(Slot slot) override {
     dequeue(slot);
     if (ages_[slot].linked) age_.remove(ages_, slot);
+    fair_.remove(slot);
   }
 
   void ran(const State& state, const std::vector<Work>& work, double seconds) override {
+    fair_.ran(state, work);
     for (const Work& w : work) {
       Job& j = job(w.slot);
       j.used += seconds;
@@ -64,11 +67,11 @@ class Mlfq final : public Policy {
   void plan(const State& state, Decision& decision) override {
     promote(state);
     batch_.begin(state, decision);
-    auto victims = [&](std::vector<Slot>& out) { by_lateness(state, out); };
-    bool more = true;
-    for (int64_t level = 0; more && level <= deepest_; ++level)
-      for (Slot s = queue_[level].front(); more && s != kNoSlot; s = links_[s].after)
-        more = batch_.offer(s, victims);
+    if (fair_.several()) {
+      offer_turns(state);
+    } else {
+      offer_queues(state);
+    }
     batch_.finish();
     if (o_.kv == KvMode::kProactive && state.host.total > 0) swap_ahead(state, decision);
   }
@@ -96,6 +99,20 @@ class Mlfq final : public Policy {
     queue_[level].remove(links_, slot);
     --count_[level];
     while (deepest_ > 0 && count_[deepest_] == 0) --deepest_;
+  }
+
+  void offer_queues(const State& state) {
+    auto victims = [&](std::vector<Slot>& out) { by_lateness(state, out); };
+    for (int64_t level = 0; level <= deepest_; ++level)
+      for (Slot s = queue_[level].front(); s != kNoSlot; s = links_[s].after)
+        if (!batch_.offer(s, victims)) return;
+  }
+  void offer_turns(const State& state) {
+    turns_.clear();
+    for (int64_t level = 0; level <= deepest_; ++level)
+      for (Slot s = queue_[level].front(); s != kNoSlot; s = links_[s].after) turns_.push_back(s);
+    fair_.take_turns(state, turns_);
+    offer_all(batch_, turns_);
   }
 
   // Starvation protection; ages_ is in order of `since`, and those promoted are in it no more.
@@ -150,6 +167,8 @@ class Mlfq final : public Policy {
 
   const MlfqOptions o_;
   BatchBuilder batch_;
+  FairShare fair_;
+  std::vector<Slot> turns_;
   BurstReserve burst_;
   std::array<double, kMaxLevels + 1> quantum_{}, execute_{};
   std::array<int64_t, kMaxLevels + 1> count_{};

@@ -27,6 +27,7 @@ struct MlfqOptions {
   int64_t levels = kMaxLevels;
   double promote = 0;   // seconds; negative: never
   bool strict = false;  // demote above the quantum only (the released code); else when it is met
+  bool fair = true;     // tenants take turns (fair_share.h)
   double burst = 0.5;   // seconds of arrivals that blocks are kept free for
 };
 

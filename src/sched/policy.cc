@@ -34,7 +34,8 @@ const std::vector<PolicyName>& policy_names() {
       {"fcfs", "first come, first served: continuous batching, nobody overtakes"},
       {"srpt", "shortest remaining time, by known lengths: the oracle"},
       {"mlfq", "multi-level feedback queue, everybody joining the first queue"},
-      {"sj-mlfq", "skip-join multi-level feedback queue (FastServe)"}};
+      {"sj-mlfq", "skip-join multi-level feedback queue (FastServe)"},
+      {"priority", "by the priority that requests carry, the lower first; of equals the earlier"}};
   return names;
 }
 
@@ -65,9 +66,11 @@ std::unique_ptr<Policy> make_policy(const PolicySpec& spec, const StepCost& cost
   if (o.reserve && (spec.name != "fcfs" || kv != KvMode::kRecompute))
     throw_invalid("policy " + spec.name +
                   ": reserve: found true, expected it for fcfs with kv=recompute only");
-  if (spec.name == "fcfs") return make_fcfs(kv, o.reserve);
-  if (spec.name == "srpt") return make_srpt(kv);
-  if (!queues) throw_invalid("policy: found '" + spec.name + "', expected fcfs, srpt, mlfq or sj-mlfq");
+  if (spec.name == "fcfs") return make_fcfs(kv, o.reserve, o.fair);
+  if (spec.name == "srpt") return make_srpt(kv, o.fair);
+  if (spec.name == "priority") return make_priority(kv, o.fair);
+  if (!queues)
+    throw_invalid("policy: found '" + spec.name + "', expected fcfs, srpt, mlfq, sj-mlfq or priority");
   MlfqOptions m;
   m.kv = kv;
   m.skip_join = spec.name == "sj-mlfq";
@@ -77,6 +80,7 @@ std::unique_ptr<Policy> make_policy(const PolicySpec& spec, const StepCost& cost
   m.promote = o.promote != 0 ? o.promote : 600 * m.quantum;
   m.strict = o.strict;
   m.burst = o.burst;
+  m.fair = o.fair;
   check(spec, m.quantum > 0 && m.quantum <= 1e9, "quantum", m.quantum, "more than 0, at most 1e9 seconds");
   check(spec, o.ratio > 1 && o.ratio <= 1e6, "ratio", o.ratio, "more than 1, at most 1e6");
   check(spec, m.levels >= 1 && m.levels <= kMaxLevels, "levels", static_cast<double>(o.levels),

@@ -20,6 +20,7 @@
 
 #include "base/symbol.h"
 #include "sched/batch.h"
+#include "sched/fair_share.h"
 #include "sched/state.h"
 
 namespace hoist::sched {
@@ -39,6 +40,7 @@ class Policy {
 
 struct PolicyOptions {
   Symbol kv;             // recompute, reactive, proactive; empty: proactive for mlfq, else recompute
+  bool fair = true;      // tenants take turns (fair_share.h); without, all are one
   bool reserve = false;  // fcfs: blocks for the longest answer are taken on admission
   double quantum = 0;    // mlfq: of the first queue, in seconds; 0: the shortest iteration
   double ratio = 2;      // mlfq: from one queue's quantum to the next
@@ -50,6 +52,7 @@ struct PolicyOptions {
   template <class Self, class V>
   static void fields(Self& self, V& v) {
     v("kv", self.kv);
+    v("fair", self.fair);
     v("reserve", self.reserve);
     v("quantum", self.quantum);
     v("ratio", self.ratio);
@@ -61,7 +64,7 @@ struct PolicyOptions {
 };
 
 struct PolicySpec {
-  std::string name;  // fcfs, srpt, mlfq, sj-mlfq
+  std::string name;  // fcfs, srpt, mlfq, sj-mlfq, priority
   PolicyOptions options;
 };
 
@@ -76,7 +79,8 @@ PolicySpec parse_policy(std::string_view text, const std::string& source);
 std::unique_ptr<Policy> make_policy(const PolicySpec& spec, const StepCost& cost);
 
 // One each in its own file.
-std::unique_ptr<Policy> make_fcfs(KvMode kv, bool reserve);
-std::unique_ptr<Policy> make_srpt(KvMode kv);
+std::unique_ptr<Policy> make_fcfs(KvMode kv, bool reserve, bool fair);
+std::unique_ptr<Policy> make_srpt(KvMode kv, bool fair);
+std::unique_ptr<Policy> make_priority(KvMode kv, bool fair);
 
 }  // namespace hoist::sched

@@ -12,14 +12,19 @@ namespace {
 
 class Srpt final : public Policy {
  public:
-  explicit Srpt(KvMode kv) : batch_(kv, false) {}
+  Srpt(KvMode kv, bool fair) : batch_(kv, false), fair_(fair) {}
 
   void add(const State& state, Slot slot) override {
     if (key_.size() <= static_cast<size_t>(slot)) key_.resize(static_cast<size_t>(slot) + 1);
     place(state, slot, arrivals_++);
+    fair_.add(state, slot);
   }
-  void remove(Slot slot) override { order_.erase(find(slot)); }
+  void remove(Slot slot) override {
+    order_.erase(find(slot));
+    fair_.remove(slot);
+  }
   void ran(const State& state, const std::vector<Work>& work, double) override {
+    fair_.ran(state, work);
     for (const Work& w : work) {
       const auto at = find(w.slot);
       const uint64_t arrival = at->arrival;
@@ -30,6 +35,7 @@ class Srpt final : public Policy {
 
   void plan(const State& state, Decision& decision) override {
     batch_.begin(state, decision);
+    if (fair_.several()) return plan_turns(state);
     auto victims = [&](std::vector<Slot>& out) {
       for (auto e = order_.rbegin(); e != order_.rend(); ++e) out.push_back(e->slot);
     };
@@ -68,7 +74,17 @@ class Srpt final : public Policy {
     return at;
   }
 
+  void plan_turns(const State& state) {
+    turns_.clear();
+    for (const Entry& e : order_) turns_.push_back(e.slot);
+    fair_.take_turns(state, turns_);
+    offer_all(batch_, turns_);
+    batch_.finish();
+  }
+
   BatchBuilder batch_;
+  FairShare fair_;
+  std::vector<Slot> turns_;
   std::vector<Entry> order_;  // sorted
   std::vector<Entry> key_;    // by slot: its entry
   uint64_t arrivals_ = 0;
@@ -76,6 +92,6 @@ class Srpt final : public Policy {
 
 }  // namespace
 
-std::unique_ptr<Policy> make_srpt(KvMode kv) { return std::make_unique<Srpt>(kv); }
+std::unique_ptr<Policy> make_srpt(KvMode kv, bool fair) { return std::make_unique<Srpt>(kv, fair); }
 
 }  // namespace hoist::sched

@@ -23,7 +23,7 @@ struct Request {
   int64_t max_tokens = 1;                  // of output; at least 1
   int64_t output_tokens = kUnknownLength;  // what it will be, where that is known (an oracle, a replay)
   int32_t tenant = 0;
-  int32_t priority = 0;  // lower runs earlier within a queue of equals; today's policies carry it along only
+  int32_t priority = 0;  // lower runs earlier; for the policy `priority`, the others do not look at it
 };
 
 // Where a sequence's keys and values lie.
@@ -53,10 +53,11 @@ struct Tier {
 };
 
 struct Limits {
-  int64_t max_seqs = 16;      // sequences in one step
-  int64_t step_tokens = 256;  // tokens in one step; at least max_seqs
-  int64_t block = 16;         // tokens per KV block
-  int64_t max_waiting = 0;    // sequences that hold no KV yet; 0: any number
+  int64_t max_seqs = 16;           // sequences in one step
+  int64_t step_tokens = 256;       // tokens in one step; at least max_seqs
+  int64_t block = 16;              // tokens per KV block
+  int64_t max_waiting = 0;         // sequences that hold no KV yet; 0: any number
+  int64_t max_tenant_waiting = 0;  // of those, one tenant's; 0: any number
 
   int64_t blocks_for(int64_t tokens) const { return (tokens + block - 1) / block; }
 };
@@ -105,13 +106,23 @@ struct Decision {
 enum class Refusal : uint8_t {
   kNone,
   kTooLong,    // prompt and longest answer need more blocks than the device has
-  kQueueFull,  // Limits::max_waiting
+  kQueueFull,  // Limits::max_waiting, or max_tenant_waiting
 };
+
+// Live sequences of a tenant without KV that have yielded nothing.
+inline int64_t tenant_waiting(const State& s, int32_t tenant) {
+  int64_t n = 0;
+  for (const Sequence& q : s.sequences)
+    n += q.live && q.place == KvPlace::kNone && q.generated == 0 && q.request.tenant == tenant;
+  return n;
+}
 
 // Whether a request may join at all; the driver asks before Policy::add.
 inline Refusal admission(const State& s, const Request& r) {
   if (r.prompt_tokens > s.device.total * s.limits.block - r.max_tokens) return Refusal::kTooLong;
   if (s.limits.max_waiting > 0 && s.waiting >= s.limits.max_waiting) return Refusal::kQueueFull;
+  if (s.limits.max_tenant_waiting > 0 && tenant_waiting(s, r.tenant) >= s.limits.max_tenant_waiting)
+    return Refusal::kQueueFull;
   return Refusal::kNone;
 }
 

@@ -63,6 +63,7 @@ struct AsyncEngine::Choice {
 
 struct AsyncEngine::Job {
   Handle handle = 0;
+  uint64_t scope = 0;
   Prepared prepared;  // until it starts
   http::CompletionSink sink;
   std::vector<Choice> choices;
@@ -76,6 +77,7 @@ AsyncEngine::AsyncEngine(const decode::Model& model, decode::Engine& engine, con
       options_(options),
       preparer_(model, engine.context(), engine.longest()),
       info_(describe(model, engine, preparer_)),
+      places_(options.max_queue, options.max_tenant_queue),
       worker_([this] { work(); }),
       readers_(2, static_cast<size_t>(options.max_queue) + 64) {}
 
@@ -90,12 +92,14 @@ AsyncEngine::~AsyncEngine() {
 
 AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::CompletionSink sink) {
   if (r.chat && !preparer_.chat()) (void)preparer_.tokenize({"", r.chat, {}});  // says why it cannot
+  if (r.priority != 0 && engine_.policy().name != "priority")
+    throw http::FieldError(ErrorCode::kInvalidArgument, "priority",
+                           "found " + std::to_string(r.priority) +
+                               ", expected 0: this server runs requests by " + engine_.policy().name +
+                               " (hoist serve --policy priority goes by it)");
   const int64_t n = r.n;
-  if (waiting_.fetch_add(n) + n > options_.max_queue) {
-    waiting_ -= n;
-    throw Error(ErrorCode::kResourceExhausted,
-                "the queue is full: " + std::to_string(options_.max_queue) + " requests are waiting");
-  }
+  const uint64_t scope = r.scope;
+  places_.take(scope, n);
   Handle handle = 0;
   {
     std::lock_guard lock(mutex_);
@@ -108,7 +112,7 @@ AsyncEngine::Handle AsyncEngine::submit(http::CompletionRequest r, http::Complet
       prepare(handle, std::move(*request), sink, stopping);
     });
   } catch (...) {
-    waiting_ -= n;
+    places_.give(scope, n);
     std::lock_guard lock(mutex_);
     preparing_.erase(handle);
     throw;
@@ -122,12 +126,13 @@ void AsyncEngine::prepare(Handle handle, http::CompletionRequest request, http::
   const int64_t n = request.n;
   auto job = std::make_unique<Job>();
   job->handle = handle;
+  const uint64_t scope = job->scope = request.scope;
   http::CompletionEvent refused;
   bool ready = false;
   {
     std::lock_guard lock(mutex_);
     if (!preparing_.count(handle)) {  // cancelled before it was read
-      waiting_ -= n;
+      places_.give(scope, n);
       return;
     }
   }
@@ -151,7 +156,7 @@ void AsyncEngine::prepare(Handle handle, http::CompletionRequest request, http::
       wake_.notify_one();
       return;
     }
-    waiting_ -= n;
+    places_.give(scope, n);
     if (!wanted) return;
   }
   sink(std::move(refused));
@@ -216,7 +221,7 @@ void AsyncEngine::start(std::unique_ptr<Job> job) {
   } catch (const Error&) {  // e.g. longer than the whole cache
     http::CompletionEvent event = refusal();
     while (j->choices.size() > j->running) j->choices.pop_back();
-    waiting_ -= static_cast<int64_t>(prepared.sequences.size() - j->running);
+    places_.give(j->scope, static_cast<int64_t>(prepared.sequences.size() - j->running));
     drop(*j);
     j->sink(std::move(event));
     return;
@@ -229,7 +234,7 @@ void AsyncEngine::start(std::unique_ptr<Job> job) {
 void AsyncEngine::drop(Job& job) {
   for (Choice& c : job.choices) {
     if (c.finished) continue;
-    if (!c.started) --waiting_;
+    if (!c.started) places_.give(job.scope, 1);
     engine_.cancel(c.sequence);
     by_sequence_.erase(c.sequence);
   }
@@ -244,7 +249,7 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   if (!c.started) {
     c.started = true;
     c.first = now;
-    --waiting_;
+    places_.give(job.scope, 1);
   }
   http::CompletionEvent event;
   event.choice = static_cast<int64_t>(it->second.second);

@@ -5,7 +5,6 @@
 // turns tokens to text, finds stop strings, tells reasoning and tool calls apart, and calls the sinks.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <future>
@@ -18,12 +17,14 @@
 #include "http/completion_engine.h"
 #include "serve/engine_load.h"
 #include "serve/preparer.h"
+#include "serve/queue_places.h"
 #include "serve/work_queue.h"
 
 namespace hoist::serve {
 
 struct AsyncOptions {
-  int64_t max_queue = 128;  // choices waiting for a place; more are refused (429)
+  int64_t max_queue = 128;       // choices waiting for a place; more are refused (429)
+  int64_t max_tenant_queue = 0;  // of those, one tenant's; 0: any number
 };
 
 class AsyncEngine final : public http::CompletionEngine {
@@ -71,7 +72,7 @@ class AsyncEngine final : public http::CompletionEngine {
   mutable std::mutex load_mutex_;
   EngineLoad load_;
   Handle next_ = 1;
-  std::atomic<int64_t> waiting_{0};  // choices submitted and not yet generating
+  QueuePlaces places_;  // of choices submitted and not yet generating
 
   // The worker's own.
   std::unordered_map<Handle, std::unique_ptr<Job>> jobs_;

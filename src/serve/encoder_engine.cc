@@ -119,6 +119,8 @@ EncoderEngine::Handle EncoderEngine::submit(http::EncodeRequest request, http::E
     throw Error(ErrorCode::kResourceExhausted,
                 "the queue is full: " + std::to_string(options_.max_queue) + " sequences are waiting");
   ++waiting_;
+  if (options_.metrics) options_.metrics->queued();
+  job->submitted = clock_seconds();
   std::lock_guard lock(mutex_);
   const Handle handle = job->handle = next_++;
   submitted_.push_back(std::move(job));
@@ -135,15 +137,17 @@ void EncoderEngine::cancel(Handle handle) {
 // Answers from the cache, or lets the job wait for a batch.
 void EncoderEngine::take(std::unique_ptr<Job> job, double now) {
   const std::vector<float>* known = job->key.empty() ? nullptr : cache_.find(job->key);
+  if (options_.metrics && !job->key.empty()) options_.metrics->looked_up(known != nullptr);
   if (!known) {
-    batcher_->add(job->handle, static_cast<int64_t>(job->input.ids.size()), now);
+    batcher_->add(job->handle, job->tokens(), now);
     jobs_[job->handle] = std::move(job);
     return;
   }
   --waiting_;
   http::EncodeResult result;
   result.values = *known;
-  result.tokens = static_cast<int64_t>(job->input.ids.size());
+  result.tokens = job->tokens();
+  if (options_.metrics) options_.metrics->cached(now - job->submitted, job->tokens());
   {
     std::lock_guard lock(mutex_);
     ++counters_.cached;
@@ -159,15 +163,22 @@ void EncoderEngine::run_batch(const std::vector<uint64_t>& batch) {
     const Job& job = *jobs_.at(handle);
     inputs.push_back(&job.input);
     tasks.push_back(job.task);
-    tokens += static_cast<int64_t>(job.input.ids.size());
+    tokens += job.tokens();
   }
-  waiting_ -= static_cast<int64_t>(batch.size());
+  const auto sequences = static_cast<int64_t>(batch.size());
+  waiting_ -= sequences;
+  EncoderMetrics* metrics = options_.metrics;
+  if (metrics) metrics->batch_began(sequences);
+  const double began = clock_seconds();
   std::vector<std::vector<float>> results;
   encoder_.run(inputs, tasks, results);
+  const double ended = clock_seconds();
+  // Before the answers go out: who has one finds it counted.
+  if (metrics) metrics->batch_ended(sequences, tokens, ended - began);
   {
     std::lock_guard lock(mutex_);
     ++counters_.batches;
-    counters_.sequences += static_cast<int64_t>(batch.size());
+    counters_.sequences += sequences;
     counters_.tokens += tokens;
   }
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -175,9 +186,17 @@ void EncoderEngine::run_batch(const std::vector<uint64_t>& batch) {
     if (!job->key.empty()) cache_.put(job->key, results[i]);
     http::EncodeResult result;
     result.values = std::move(results[i]);
-    result.tokens = static_cast<int64_t>(job->input.ids.size());
+    result.tokens = job->tokens();
+    if (metrics) metrics->computed(began - job->submitted, ended - job->submitted, result.tokens);
     job->sink(std::move(result));
   }
+}
+
+void EncoderEngine::forget(Handle handle) {
+  if (jobs_.erase(handle) == 0) return;
+  --waiting_;
+  if (options_.metrics) options_.metrics->cancelled();
+  batcher_->cancel(handle);
 }
 
 void EncoderEngine::work() {
@@ -198,11 +217,7 @@ void EncoderEngine::work() {
       gone.swap(cancelled_);
     }
     for (auto& job : fresh) take(std::move(job), clock_seconds());
-    for (Handle handle : gone) {
-      if (jobs_.erase(handle) == 0) continue;
-      --waiting_;
-      batcher_->cancel(handle);
-    }
+    for (Handle handle : gone) forget(handle);
     const sched::EncoderBatcher::Decision decision = batcher_->next(clock_seconds());
     wake = decision.wake;
     if (decision.batch.empty()) continue;
@@ -219,6 +234,7 @@ void EncoderEngine::work() {
     http::EncodeResult result;
     result.failed = true;
     result.error = "the server is stopping";
+    if (options_.metrics) options_.metrics->failed();
     job->sink(std::move(result));
   }
 }

@@ -16,13 +16,15 @@
 #include "http/encoder_engine.h"
 #include "sched/encoder_batch.h"
 #include "sched/response_cache.h"
+#include "serve/encoder_metrics.h"
 
 namespace hoist::serve {
 
 struct EncoderServeOptions {
-  int64_t max_queue = 8192;        // sequences waiting for a place; more are refused (429)
-  int64_t cache_bytes = 64 << 20;  // of answers kept; 0: none
-  sched::EncoderPolicy policy;     // its limits are those of the encoder
+  int64_t max_queue = 8192;           // sequences waiting for a place; more are refused (429)
+  int64_t cache_bytes = 64 << 20;     // of answers kept; 0: none
+  sched::EncoderPolicy policy;        // its limits are those of the encoder
+  EncoderMetrics* metrics = nullptr;  // outlives the engine; may be null
 };
 
 class EncoderEngine final : public http::EncoderEngine {
@@ -48,10 +50,13 @@ class EncoderEngine final : public http::EncoderEngine {
     decode::EncoderInput input;
     decode::EncoderTask task = decode::EncoderTask::kEmbed;
     std::string key;
+    double submitted = 0;  // on the steady clock
     http::EncodeSink sink;
+    int64_t tokens() const { return static_cast<int64_t>(input.ids.size()); }
   };
   void work();
   void take(std::unique_ptr<Job> job, double now);
+  void forget(Handle handle);
   void run_batch(const std::vector<uint64_t>& batch);
   decode::EncoderInput read(const http::EncodeRequest& request, decode::EncoderTask task) const;
 

@@ -1,13 +1,8 @@
 #include "serve/metrics.h"
 
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
-
-#include <atomic>
 #include <mutex>
+
+#include "serve/metric_set.h"
 
 namespace hoist::serve {
 
@@ -16,37 +11,17 @@ namespace {
 using prometheus::Counter;
 using prometheus::Gauge;
 using prometheus::Histogram;
-using Buckets = Histogram::BucketBoundaries;
 
 // vLLM's, so that dashboards made for it fit.
 const Buckets kFirstToken = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
                              1,     2.5,   5,    7.5,  10,   20,   40,   80,  160,  640, 2560};
 const Buckets kPerToken = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3,
                            0.4,   0.5,    0.75,  1,    2.5,   5,    7.5,   10,  20,   40,  80};
-const Buckets kRequest = {0.1, 0.3, 0.5, 0.8, 1,  1.5, 2,   2.5, 5,   10,   15,
-                          20,  30,  40,  50,  60, 120, 240, 480, 960, 1920, 7680};
-const Buckets kTokens = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
 }  // namespace
 
-struct Metrics::State {
-  explicit State(const std::string& model) : labels{{"model_name", model}} {}
-  prometheus::Labels labels;
-  prometheus::Registry registry;
-
-  Gauge& gauge(const char* name, const char* help) {
-    return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels);
-  }
-  Counter& counter(const char* name, const char* help) {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add(labels);
-  }
-  Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels, buckets);
-  }
-  prometheus::Family<Counter>& family(const char* name, const char* help) {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-  }
-
+struct Metrics::State : MetricSet {
+  using MetricSet::MetricSet;
   Gauge& running = gauge("hoist:num_requests_running", "Sequences that have begun to answer.");
   Gauge& waiting = gauge("hoist:num_requests_waiting", "Sequences without a first token.");
   Gauge& cache = gauge("hoist:kv_cache_usage_perc", "Share of the KV cache in use; 1 is all of it.");
@@ -68,12 +43,14 @@ struct Metrics::State {
   Histogram& per_token = histogram("hoist:time_per_output_token_seconds",
                                    "Mean time of the tokens after the first, by request.", kPerToken);
   Histogram& latency =
-      histogram("hoist:e2e_request_latency_seconds", "From submission to the end.", kRequest);
-  Histogram& prompt_sizes = histogram("hoist:request_prompt_tokens", "Tokens of prompts.", kTokens);
-  Histogram& answer_sizes = histogram("hoist:request_generation_tokens", "Tokens of answers.", kTokens);
+      histogram("hoist:e2e_request_latency_seconds", "From submission to the end.", request_buckets());
+  Histogram& prompt_sizes = histogram("hoist:request_prompt_tokens", "Tokens of prompts.", token_buckets());
+  Histogram& answer_sizes =
+      histogram("hoist:request_generation_tokens", "Tokens of answers.", token_buckets());
   prometheus::Family<Counter>& ends = family("hoist:request_success_total", "Sequences by how they ended.");
   prometheus::Family<Counter>& http =
       family("hoist:http_requests_total", "HTTP requests by status; 0: the client left.");
+  prometheus::Family<Counter>& tenants = family("hoist:tenant_requests_total", "HTTP requests by tenant.");
   std::mutex text_mutex;  // counters that follow others' numbers are read, then raised
 
   static void raise(Counter& counter, int64_t to) {
@@ -83,11 +60,8 @@ struct Metrics::State {
 };
 
 Metrics::Metrics(const std::string& model_name) : state_(std::make_unique<State>(model_name)) {
-  for (const char* reason : {"stop", "length", "error", "abort"}) {
-    auto labels = state_->labels;
-    labels["finished_reason"] = reason;
-    state_->ends.Add(labels);
-  }
+  for (const char* reason : {"stop", "length", "error", "abort"})
+    state_->one_of(state_->ends, "finished_reason", reason);
 }
 Metrics::~Metrics() = default;
 
@@ -115,9 +89,7 @@ void Metrics::ended(std::string_view reason, bool started, double seconds, doubl
                     int64_t tokens) {
   State& s = *state_;
   (started ? s.running : s.waiting).Decrement();
-  auto labels = s.labels;
-  labels["finished_reason"] = std::string(reason);
-  s.ends.Add(labels).Increment();
+  s.one_of(s.ends, "finished_reason", std::string(reason)).Increment();
   if (reason == "error" || reason == "abort") return;
   s.latency.Observe(seconds);
   if (tpot >= 0) s.per_token.Observe(tpot);
@@ -125,10 +97,9 @@ void Metrics::ended(std::string_view reason, bool started, double seconds, doubl
   s.answer_sizes.Observe(static_cast<double>(tokens));
 }
 
-void Metrics::answered(int status) {
-  auto labels = state_->labels;
-  labels["status"] = std::to_string(status);
-  state_->http.Add(labels).Increment();
+void Metrics::answered(int status, std::string_view tenant) {
+  state_->one_of(state_->http, "status", std::to_string(status)).Increment();
+  if (!tenant.empty()) state_->one_of(state_->tenants, "tenant", std::string(tenant)).Increment();
 }
 
 void Metrics::set_stalled(bool stalled) { state_->stalled.Set(stalled ? 1 : 0); }
@@ -141,7 +112,7 @@ std::string Metrics::text(const EngineLoad& load) {
   State::raise(s.steps, load.steps);
   State::raise(s.rows, load.rows);
   if (s.live.Value() > 0) s.ratio.Set(s.rows.Value() / s.live.Value());
-  return prometheus::TextSerializer().Serialize(s.registry.Collect());
+  return s.text();
 }
 
 }  // namespace hoist::serve

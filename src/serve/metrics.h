@@ -1,7 +1,7 @@
 // What a server counts, in the text format that Prometheus reads.
 //
 // Names and meanings follow vLLM's, with our prefix: hoist:num_requests_running, hoist:kv_cache_usage_perc,
-// hoist:time_to_first_token_seconds, ... (docs/serving.md lists them). Threading: any thread.
+// hoist:time_to_first_token_seconds, ... (docs/operating.md lists them). Threading: any thread.
 #pragma once
 
 #include <memory>
@@ -27,7 +27,8 @@ class Metrics {
   void ended(std::string_view reason, bool started, double seconds, double tpot, int64_t prompt_tokens,
              int64_t tokens);
 
-  void answered(int status);  // one HTTP request; 0: its client left before an answer
+  // One HTTP request, of nobody or a tenant; status 0: its client left before an answer.
+  void answered(int status, std::string_view tenant = {});
   void set_stalled(bool stalled);
 
   // All of it. `load` fills in what only the engine knows.

@@ -157,6 +157,8 @@ Prepared Preparer::prepare(http::CompletionRequest r) {
   s.ignore_eos = r.ignore_eos;
   s.logprobs = r.logprobs;
   s.scope = r.scope;
+  s.tenant = static_cast<int32_t>(r.scope);  // a number from 1 to that of the keys
+  s.priority = static_cast<int32_t>(r.priority);
   s.adapter = r.adapter;
   for (const int64_t id : r.stop_token_ids) s.stop_tokens.push_back(check_id(id, "stop_token_ids"));
   if (r.suffix) s.stop_tokens.insert(s.stop_tokens.end(), infill_->ends.begin(), infill_->ends.end());

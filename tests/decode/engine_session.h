@@ -50,6 +50,7 @@ struct Said {
 struct Session {
   Engine engine;
   std::map<uint64_t, std::shared_ptr<Said>> said;
+  int32_t tenant = 0, priority = 0;  // of those added from here on
   Session(const Model& m, const EngineOptions& o) : engine(m, o) {}
   uint64_t add(const Tokens& prompt, int64_t count, uint64_t scope = 0, const SamplingParams& sampling = {},
                int64_t adapter = -1) {
@@ -60,6 +61,8 @@ struct Session {
     r.scope = scope;
     r.sampling = sampling;
     r.adapter = adapter;
+    r.tenant = tenant;
+    r.priority = priority;
     r.on_logits = [s](std::span<const float> x) {
       if (s->keep_logits) s->logits.insert(s->logits.end(), x.begin(), x.end());
     };

@@ -5,10 +5,16 @@
 #include <algorithm>
 #include <future>
 #include <mutex>
+#include <set>
+#include <thread>
 
 #include "base/error.h"
+#include "http/adapter_routes.h"
 #include "http/client.h"
+#include "http/encoder_api.h"
+#include "http/fake_encoder.h"
 #include "http/key_ring.h"
+#include "http/metrics_route.h"
 #include "http/running_server.h"
 #include "support/json.h"
 
@@ -88,10 +94,9 @@ TEST(KeyRing, ReadsTheBearerForm) {
     EXPECT_EQ(KeyRing::presented(other), "") << other;
 }
 
-TEST(Auth, EveryRouteEveryMethodEveryKey) {
-  RunningServer running(keyed());
-  running.start();
-  auto routes = running.router.routes();
+// Every route of `router` by every method, with no key, wrong ones and those of two tenants.
+void expect_guarded(uint16_t port, const Router& router) {
+  auto routes = router.routes();
   routes.push_back({"GET", "/nowhere"});
   for (const auto& [method, pattern] : routes) {
     const std::string path =
@@ -105,19 +110,50 @@ TEST(Auth, EveryRouteEveryMethodEveryKey) {
             std::string("Authorization: Basic key-of-a\r\n"), std::string("Authorization: key-of-a\r\n"),
             std::string("X-Api-Key: key-of-a\r\n"), with_key("key-of-a") + with_key("wrong"),
             with_key("key-of-a") + with_key("key-of-a")}) {
-        const Answer answer = ask(running.port(), tried, path, body, headers);
+        const Answer answer = ask(port, tried, path, body, headers);
         const bool twice = headers.find("Bearer", 30) != std::string::npos;
         if (path == "/health" && !twice) {
           EXPECT_NE(answer.status, 401) << tried;
         } else {
           EXPECT_EQ(answer.status, 401) << tried << " " << path << " " << headers;
-          if (!twice) EXPECT_EQ(answer.header("WWW-Authenticate"), "Basic realm=\"hoist\", Bearer");
+          if (!twice) {
+            EXPECT_EQ(answer.header("WWW-Authenticate"), "Basic realm=\"hoist\", Bearer");
+          }
         }
       }
       for (const char* key : {"key-of-a", "key-of-b", "second-key-of-a"})
-        EXPECT_NE(ask(running.port(), tried, path, body, with_key(key)).status, 401) << tried << " " << path;
+        EXPECT_NE(ask(port, tried, path, body, with_key(key)).status, 401) << tried << " " << path;
     }
   }
+}
+
+// All that `hoist serve` answers for a language model.
+TEST(Auth, EveryRouteEveryMethodEveryKey) {
+  RunningServer running(keyed());
+  AdapterControl adapters;  // without a folder: 501 to who may ask
+  add_adapter_routes(running.router, running.server, adapters, 1 << 16);
+  add_metrics_route(running.router, running.server, [] { return std::string("hoist:up 1\n"); });
+  running.start();
+  std::set<std::string> paths;
+  for (const auto& [method, pattern] : running.router.routes()) paths.insert(pattern);
+  for (const char* path : {"/", "/ready", "/metrics", "/v1/models", "/v1/chat/completions", "/tokenize",
+                           "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/openapi.json"})
+    EXPECT_TRUE(paths.count(path)) << path;
+  expect_guarded(running.port(), running.router);
+}
+
+// And for an encoder.
+TEST(Auth, EveryRouteOfEncoders) {
+  Server server(keyed());
+  FakeEncoder engine;
+  EncoderApi api(engine, server, 1 << 16);
+  Router router;
+  api.add_routes(router);
+  add_metrics_route(router, server, [] { return std::string("hoist:up 1\n"); });
+  std::thread thread([&] { server.serve(router); });
+  expect_guarded(server.port(), router);
+  server.stop();
+  thread.join();
 }
 
 TEST(Auth, NoSpellingOfAPathOpensIt) {

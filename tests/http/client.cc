@@ -52,16 +52,19 @@ void Client::close_sending() { ::shutdown(fd_, SHUT_WR); }
 
 bool Client::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const long n = write_some(bytes.data(), bytes.size());
     if (n <= 0) return false;
     bytes.remove_prefix(static_cast<size_t>(n));
   }
   return true;
 }
 
+long Client::write_some(const char* bytes, size_t size) { return ::send(fd_, bytes, size, MSG_NOSIGNAL); }
+long Client::read_some(char* bytes, size_t size) { return ::recv(fd_, bytes, size, 0); }
+
 bool Client::fill() {
   char buffer[16384];
-  const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
+  const long n = read_some(buffer, sizeof buffer);
   if (n <= 0) return false;
   in_.append(buffer, static_cast<size_t>(n));
   return true;
@@ -116,7 +119,7 @@ std::string Client::receive_until(std::string_view text) {
 
 bool Client::closed_by_server() {
   char buffer[256];
-  const ssize_t n = in_.empty() ? ::recv(fd_, buffer, sizeof buffer, 0) : 1;
+  const long n = in_.empty() ? read_some(buffer, sizeof buffer) : 1;
   return n == 0 || (n < 0 && errno == ECONNRESET);
 }
 

@@ -24,7 +24,7 @@ class Client {
   explicit Client(uint16_t port, int receive_buffer = 0);
   Client();  // a socket, not yet connected
   void connect(uint16_t port);
-  ~Client();
+  virtual ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
@@ -37,9 +37,14 @@ class Client {
   void close_sending();
   void close();
 
+ protected:
+  // As ::send and ::recv; TLS puts itself between.
+  virtual long write_some(const char* bytes, size_t size);
+  virtual long read_some(char* bytes, size_t size);
+  int fd_ = -1;
+
  private:
   bool fill();  // more bytes into in_; false at the end
-  int fd_ = -1;
   std::string in_;
 };
 

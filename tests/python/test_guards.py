@@ -1,4 +1,4 @@
-"""`hoist serve` as an operator meets it: keys, readiness, metrics, and SIGTERM with streams open.
+"""`hoist serve` as an operator meets it: keys, readiness, metrics, names, and SIGTERM with streams open.
 
 usage: test_guards.py BINARY MODEL
 """
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from server_process import free_port, missing, serving, wait_until_healthy
@@ -121,15 +122,54 @@ def check_sigterm(binary, model, drain_seconds, streams, tokens):
             process.wait()
 
 
+HOSTILE = ["..", "../..", "../../etc/passwd", "/etc/passwd", "a/../../b", "..\\..", "C:\\x", "CON", "a/.hidden", "-rf", "--help",
+           "a\nb", "\x1b[31m", "%s%n", "$(touch pwned)", "`touch pwned`", "; touch pwned", "a/b/c", "\u202eb/a", "\uff0e\uff0e/x",
+           "<script>alert(1)</script>", '"', "\\", "a" * 5000, "", " ", "org/", "/name", "org//name", "%2e%2e/x", "~/.ssh"]
+
+
+def tree(folder):
+    return sorted((str(p), p.stat().st_size) for p in pathlib.Path(folder).rglob("*"))
+
+
+def check_names(binary, model):
+    """Names of models and adapters from people who mean ill (C++ tests have 500): refused, and nothing happens."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for part in ["store/org/name", "adapters/inside", "outside"]:
+            (root / part).mkdir(parents=True)
+            (root / part / "adapter_config.json").write_text("{}")
+        before = tree(root)
+        for name in HOSTILE:
+            for command in [["pull", "--offline"], ["rm"]]:
+                done = subprocess.run([binary, *command, "--store", root / "store", "--", name], capture_output=True, text=True,
+                                      errors="replace", timeout=60, cwd=root)
+                assert 0 < done.returncode < 126, (command, name, done)
+        with serving(binary, model, "--adapter-slots", "2", "--adapters-folder", str(root / "adapters"), "--quiet") as url:
+            for name in HOSTILE:
+                for path, call in [("/v1/completions", {"model": name, "prompt": "a", "max_tokens": 1}),
+                                   ("/v1/load_lora_adapter", {"lora_name": name, "lora_path": "missing"}),
+                                   ("/v1/load_lora_adapter", {"lora_name": "a", "lora_path": name}),
+                                   ("/v1/load_lora_adapter", {"lora_name": "a", "lora_path": "../outside"}),
+                                   ("/v1/unload_lora_adapter", {"lora_name": name})]:
+                    status, text = ask(url + path, call)
+                    assert 400 <= status < 500, (path, name, status, text)
+                    assert "outside/" not in text and str(root) not in text, text
+                    json.loads(text)
+                status, text = ask(url + "/v1/models/" + urllib.parse.quote(name, safe=""))
+                assert 400 <= status < 500 or not name, (name, status, text)
+        assert tree(root) == before
+
+
 def main():
     binary, model = sys.argv[1], sys.argv[2]
     if missing(model):
         return 77
     check_bind(binary, model)
+    check_names(binary, model)
     check_keys_and_metrics(binary, model)
     check_sigterm(binary, model, 30, 4, 40)
     check_sigterm(binary, model, 0.01, 8, 500)
-    print("guards: keys, tenants, metrics, SIGTERM: as promised")
+    print("guards: keys, tenants, names, metrics, SIGTERM: as promised")
     return 0
 
 

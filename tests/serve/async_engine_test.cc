@@ -238,5 +238,70 @@ TEST(AsyncEngine, TokensThereAndBack) {
   EXPECT_THROW(p.detokenize({100000}), http::FieldError);
 }
 
+// Priorities mean something to one policy only, and the others say so.
+TEST(AsyncEngine, PriorityIsRefusedWhereNobodyLooksAtIt) {
+  Served served;
+  http::CompletionRequest r = text_request("once", 4);
+  EXPECT_NO_THROW(ask(served.async, r));
+  r.priority = 3;
+  try {
+    ask(served.async, r);
+    FAIL() << "took it";
+  } catch (const http::FieldError& e) {
+    EXPECT_EQ(e.field(), "priority");
+    EXPECT_NE(std::string(e.what()).find("found 3, expected 0: this server runs requests by fcfs"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
+TEST(QueuePlaces, BoundAllAndEachTenant) {
+  QueuePlaces places(10, 4);
+  const auto refused = [&](uint64_t scope, int64_t n) {
+    try {
+      places.take(scope, n);
+      return false;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::kResourceExhausted);
+      return true;
+    }
+  };
+  EXPECT_FALSE(refused(1, 4));
+  EXPECT_TRUE(refused(1, 1)) << "the tenant's own limit";
+  EXPECT_FALSE(refused(2, 3));
+  EXPECT_TRUE(refused(2, 2));
+  EXPECT_FALSE(refused(0, 3)) << "nobody's requests have no limit of their own";
+  EXPECT_TRUE(refused(3, 1)) << "all places are taken";
+  places.give(1, 4);
+  EXPECT_FALSE(refused(1, 4));
+  EXPECT_TRUE(refused(3, 1));
+  places.give(1, 1);
+  EXPECT_FALSE(refused(3, 1)) << "what was refused took nothing";
+}
+
+TEST(AsyncEngine, OneTenantDoesNotFillTheQueue) {
+  AsyncOptions options;
+  options.max_queue = 8;
+  options.max_tenant_queue = 3;
+  Served served({}, options);
+  const auto with_scope = [](uint64_t scope, int64_t n) {
+    http::CompletionRequest r = text_request("once", 4);
+    r.scope = scope;
+    r.n = n;
+    return r;
+  };
+  for (int i = 0; i < 20; ++i) {  // places come back, whatever became of who had them
+    EXPECT_THROW(ask(served.async, with_scope(1, 4)), Error);
+    EXPECT_EQ(ask(served.async, with_scope(1, 3)).size(), 3u);
+    EXPECT_EQ(ask(served.async, with_scope(2, 3)).size(), 3u);
+    EXPECT_EQ(ask(served.async, with_scope(0, 8)).size(), 8u);
+    served.async.cancel(served.async.submit(with_scope(1, 2), [](http::CompletionEvent) {}));
+    served.async.between_steps([] {});
+    http::CompletionRequest bad = with_scope(1, 1);
+    bad.stop_token_ids = {1 << 30};
+    EXPECT_THROW(ask(served.async, bad), Error);
+  }
+}
+
 }  // namespace
 }  // namespace hoist::serve

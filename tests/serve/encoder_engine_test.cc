@@ -147,5 +147,66 @@ TEST(EncoderEngine, CancelledAndUnansweredEndWell) {
   EXPECT_LE(answered.load(), 200);
 }
 
+// The value of the line that begins so.
+double value(EncoderMetrics& metrics, const std::string& name, const std::string& label = "") {
+  std::istringstream text(metrics.text());
+  for (std::string line; std::getline(text, line);)
+    if (line.starts_with("hoist:" + name + "{") && line.find(label) != std::string::npos)
+      return std::stod(line.substr(line.rfind(' ') + 1));
+  ADD_FAILURE() << "no " << name << " " << label;
+  return -1;
+}
+
+TEST(EncoderMetrics, CountEverySequenceOnce) {
+  EncoderMetrics metrics("an \"encoder\"\n");
+  EncoderServeOptions options;
+  options.metrics = &metrics;
+  int64_t tokens = 0, computed = 0;
+  int answered = 0;
+  {
+    Service service("sentence", options);
+    for (int round = 0; round < 2; ++round)
+      for (int i = 0; i < 10; ++i) {
+        const http::EncodeResult r =
+            service.ask(text_request(std::string(1 + static_cast<size_t>(i), '.'))).get();
+        tokens += r.tokens;
+        if (round == 0) computed += r.tokens;
+        ++answered;
+      }
+    EXPECT_EQ(value(metrics, "num_requests_waiting"), 0);
+    EXPECT_EQ(value(metrics, "num_requests_running"), 0);
+    EXPECT_EQ(value(metrics, "prompt_tokens_total"), tokens);
+    EXPECT_EQ(value(metrics, "rows_computed_total"), computed);
+    EXPECT_EQ(value(metrics, "response_cache_queries_total"), 20);
+    EXPECT_EQ(value(metrics, "response_cache_hits_total"), 10);
+    EXPECT_EQ(value(metrics, "batches_total"), service.engine.counters().batches);
+    EXPECT_EQ(value(metrics, "batch_sequences_sum"), 10);
+    EXPECT_EQ(value(metrics, "batch_time_seconds_count"), value(metrics, "batches_total"));
+    EXPECT_EQ(value(metrics, "request_queue_time_seconds_count"), 10);
+    EXPECT_EQ(value(metrics, "e2e_request_latency_seconds_count"), 20);
+    EXPECT_EQ(value(metrics, "request_prompt_tokens_sum"), tokens);
+    EXPECT_THROW(service.ask(text_request(std::string(100, '.'))), http::SequenceLengthError);
+    // Some of these are cancelled, some answered, and some find the server gone.
+    for (int i = 0; i < 50; ++i) {
+      const auto handle =
+          service.engine.submit(text_request("other " + std::to_string(i)), [](http::EncodeResult) {});
+      if (i % 2) service.engine.cancel(handle);
+    }
+    answered += 50;
+  }
+  EXPECT_EQ(value(metrics, "num_requests_waiting"), 0);
+  EXPECT_EQ(value(metrics, "num_requests_running"), 0);
+  EXPECT_EQ(value(metrics, "request_success_total", "\"stop\"") +
+                value(metrics, "request_success_total", "\"error\"") +
+                value(metrics, "request_success_total", "\"abort\""),
+            answered);
+  metrics.answered(200);
+  metrics.answered(200);
+  metrics.answered(429);
+  EXPECT_EQ(value(metrics, "http_requests_total", "\"200\""), 2);
+  EXPECT_EQ(value(metrics, "http_requests_total", "\"429\""), 1);
+  EXPECT_NE(metrics.text().find("model_name=\"an \\\"encoder\\\"\\n\""), std::string::npos) << metrics.text();
+}
+
 }  // namespace
 }  // namespace hoist::serve

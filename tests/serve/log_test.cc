@@ -1,9 +1,13 @@
 // Lines of the log: one line each, whatever a client sends.
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "base/error.h"
 #include "io/json.h"
 #include "serve/access_log.h"
+#include "serve/metrics.h"
+#include "support/hostile_names.h"
 
 namespace hoist::serve {
 namespace {
@@ -30,6 +34,32 @@ TEST(AccessLine, IsOneLineOfWhatItWasGiven) {
   EXPECT_EQ(document.root().get_string("id"), "1f");
   EXPECT_EQ(document.root().get_string("tenant"), "alice");
   EXPECT_EQ(document.root().get_double("ms", 0, 1e9), 250);
+}
+
+// Whatever a path, a method or a model is called: one printable line of the log, well-formed lines of
+// figures.
+TEST(Names, AreEscapedInLogsAndMetrics) {
+  for (const std::string& name : support::hostile_names()) {
+    SCOPED_TRACE(support::percent_encoded(name).substr(0, 300));
+    http::Access a;
+    const std::string path = "/v1/models/" + name;
+    a.method = name;
+    a.path = path;
+    a.status = 404;
+    a.end = "ok";
+    const std::string text = access_line(a, LogFormat::kText),
+                      json = "{" + access_line(a, LogFormat::kJson) + "}";
+    for (const std::string& line : {text, json})
+      for (const char c : line) ASSERT_TRUE(c >= 0x20 && c < 0x7f) << line;
+    EXPECT_EQ(io::JsonDocument::parse(json, "line").root().size(), 9u);
+
+    Metrics metrics(name);
+    metrics.answered(404, "tenant");
+    std::istringstream lines(metrics.text({}));
+    for (std::string line; std::getline(lines, line);)
+      EXPECT_TRUE(line.starts_with("# ") || line.starts_with("hoist:")) << line;
+    EXPECT_EQ(metrics.text({}).find("\nhoist:num_requests_running 9"), std::string::npos);
+  }
 }
 
 TEST(LogFormat, IsTextOrJson) {

@@ -32,7 +32,8 @@ const char* const kPolicies[] = {"fcfs",
                                  "sj-mlfq:kv=recompute",
                                  "sj-mlfq:promote=-1",
                                  "sj-mlfq:promote=0.3",
-                                 "sj-mlfq:levels=3,ratio=4,strict=true"};
+                                 "sj-mlfq:levels=3,ratio=4,strict=true",
+                                 "priority"};
 
 struct Trial {
   Machine machine;
@@ -66,6 +67,10 @@ Trial trial(uint64_t n) {
   w.rate = (0.5 + 1.0 * static_cast<double>(n % 3)) / sched::seconds_per_request(w, m.cost, m.limits);
   t.trace = sched::generate(w);
   return t;
+}
+
+void several_tenants(Trial& t) {
+  for (Request& r : t.trace) r.tenant = static_cast<int32_t>(r.id * r.id % 7 % 3);
 }
 
 // Block ids given out and taken back as the decisions say, beside the ledger's counts.
@@ -129,7 +134,8 @@ TEST(Properties, BlocksAndLimitsHoldAndEveryRequestEndsOnce) {
   for (const char* policy : kPolicies)
     for (uint64_t n = 0; n < 40; ++n) {
       SCOPED_TRACE(std::string(policy) + " trial " + std::to_string(n));
-      const Trial t = trial(n);
+      Trial t = trial(n);
+      if (n % 2) several_tenants(t);
       const sched::Limits& limits = t.machine.limits;
       Pool device(t.machine.device_blocks), host(t.machine.host_blocks);
       std::map<uint64_t, std::pair<int64_t, int64_t>> held;
@@ -178,7 +184,8 @@ TEST(Properties, BlocksAndLimitsHoldAndEveryRequestEndsOnce) {
 TEST(Properties, SameInputSameOutput) {
   for (const char* policy : kPolicies)
     for (uint64_t n = 100; n < 105; ++n) {
-      const Trial t = trial(n);
+      Trial t = trial(n);
+      if (n % 2) several_tenants(t);
       const ServeResult a = run(policy, t.machine, t.trace), b = run(policy, t.machine, t.trace);
       EXPECT_EQ(a.steps, b.steps);
       EXPECT_EQ(a.swap_out_bytes, b.swap_out_bytes);
@@ -217,6 +224,7 @@ TEST(Properties, WorkIsConserved) {
   for (const char* policy : kPolicies)
     for (uint64_t n = 400; n < 420; ++n) {
       Trial t = trial(n);
+      if (n % 2) several_tenants(t);
       t.machine.device_blocks = 1 << 20;
       Observer o;
       o.decided = [&](const State& s, const Decision& d) {
