@@ -92,10 +92,14 @@ std::vector<int32_t> Preparer::prompt_of(const http::CompletionRequest& r, Prepa
     style.in_reasoning = style.reasoning && opens_reasoning(prompt);
     if (!r.chat->tools.empty() && r.chat->choice != http::ToolChoice::kNone)
       style.tools = tool_style_of(*source_.chat);
+    if (style.tools == ToolStyle::kXml)
+      style.texts = std::make_shared<const TextParameters>(text_parameters(r.chat->tools));
     out.style = style;
     for (const std::string_view mark :
          {kThink, kThinkEnd, std::string_view("<tool_call>"), std::string_view("</tool_call>"),
-          std::string_view("[TOOL_CALLS]"), std::string_view("[ARGS]"), std::string_view("<|python_tag|>")}) {
+          std::string_view("[TOOL_CALLS]"), std::string_view("[ARGS]"), std::string_view("<|python_tag|>"),
+          DeepSeekCall::kCallsBegin, DeepSeekCall::kCallsEnd, DeepSeekCall::kBegin, DeepSeekCall::kEnd,
+          DeepSeekCall::kSeparator}) {
       const bool thinks = mark == kThink || mark == kThinkEnd;
       if (thinks ? !style.reasoning : style.tools == ToolStyle::kNone) continue;
       const auto id = model_.tokenizer->token_to_id(mark);
@@ -133,7 +137,14 @@ void Preparer::constrain(const http::CompletionRequest& r, int64_t room, Prepare
     if (r.chat->choice == http::ToolChoice::kNamed)
       std::erase_if(tools, [&](const http::Tool& t) { return t.name != r.chat->tool_name; });
     const bool several = r.chat->choice == http::ToolChoice::kRequired && r.chat->parallel_tool_calls;
-    constraint = constraints_.get(forced_calls(tools, several, out.style->tools), "tools");
+    const auto calls = [&] {
+      try {
+        return forced_calls(tools, several, out.style->tools, *source_.chat);
+      } catch (const Error& e) {
+        throw http::FieldError(e.code(), "tools", e.what());
+      }
+    };
+    constraint = constraints_.get(calls(), "tools");
   } else {
     return;
   }
