@@ -57,6 +57,7 @@ std::string_view AnswerParser::marker() const {
 CallReader& AnswerParser::reader() {
   if (style_.tools == ToolStyle::kXml) return xml_;
   if (style_.tools == ToolStyle::kDeepSeek) return deepseek_;
+  if (style_.tools == ToolStyle::kPython) return python_;
   return scanner_;
 }
 
@@ -64,6 +65,7 @@ void AnswerParser::next_reader() {
   scanner_ = CallScanner();
   if (style_.tools == ToolStyle::kXml) xml_ = XmlCall(style_.texts);
   if (style_.tools == ToolStyle::kDeepSeek) deepseek_ = DeepSeekCall();
+  if (style_.tools == ToolStyle::kPython) python_ = PythonCall();
 }
 
 void AnswerParser::feed(std::string_view text, http::CompletionEvent& event) {
@@ -114,6 +116,11 @@ bool AnswerParser::step(bool last, http::CompletionEvent& event) {
           held_.erase(0, raw_.size());
           at_ = At::kCall;
         }
+      } else if (style_.tools == ToolStyle::kPython && rest.starts_with("[")) {
+        raw_ = held_.substr(0, blanks + 1);
+        held_.erase(0, blanks + 1);
+        list_ = true;
+        at_ = At::kCall;
       } else if (style_.tools == ToolStyle::kList && rest.starts_with("[")) {
         raw_ = held_.substr(0, blanks);
         held_.erase(0, blanks);

@@ -19,6 +19,7 @@
 #include "http/completion_engine.h"
 #include "serve/call_scanner.h"
 #include "serve/deepseek_call.h"
+#include "serve/python_call.h"
 #include "serve/xml_call.h"
 
 namespace hoist::serve {
@@ -30,6 +31,7 @@ enum class ToolStyle : uint8_t {
   kMistral,   //
   kXml,       // Qwen3-Coder
   kDeepSeek,  //
+  kPython,    // Llama 3.2 and 4, where the template shows it
   kList,  // a list of {"name", "arguments"} as the whole answer: what a forced call is where none is known
 };
 
@@ -84,6 +86,7 @@ class AnswerParser {
   CallScanner scanner_;
   XmlCall xml_;
   DeepSeekCall deepseek_;
+  PythonCall python_;
   bool announced_ = false;  // the call under way was emitted
   int64_t calls_ = 0;
 };

@@ -41,6 +41,10 @@ class CallReader {
   std::string name_, arguments_;
 };
 
+// Appends a byte of UTF-8 or ASCII, or a character that is no surrogate, as a JSON string has it.
+void add_json_char(char c, std::string& out);
+void add_json_code(uint32_t code, std::string& out);
+
 // Spaces, tabs and line ends, as all the forms have them between their parts.
 inline bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 

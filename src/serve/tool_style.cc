@@ -1,6 +1,7 @@
 #include "serve/tool_style.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
 #include "io/json.h"
@@ -83,11 +84,32 @@ std::vector<text::TaggedValues::Field> form_fields(const http::Tool& tool) {
   return fields;
 }
 
+// Those required first; where none is, each brings a comma behind it, which Python allows.
+std::vector<text::TaggedValues::Field> python_fields(const http::Tool& tool) {
+  std::vector<text::TaggedValues::Field> fields;
+  for_each_parameter(tool, [&](const Json& root, const std::string& key, const Json& value) {
+    const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    if (key.empty() || key.size() > CallReader::kMaxName || !std::all_of(key.begin(), key.end(), plain) ||
+        std::isdigit(static_cast<unsigned char>(key[0])))
+      throw Error(ErrorCode::kUnsupported, tool.name + ": found the parameter '" + key.substr(0, 60) +
+                                               "', expected letters, digits and _");
+    fields.push_back({key + "=", whole_schema(root, value), "", is_required(root, key), false});
+  });
+  std::stable_partition(fields.begin(), fields.end(), [](const auto& f) { return f.required; });
+  const bool leads = !fields.empty() && fields[0].required;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (leads && i > 0) fields[i].before = ", " + fields[i].before;
+    if (!leads) fields[i].after = ", ";
+  }
+  return fields;
+}
+
 }  // namespace
 
 ToolStyle tool_style_of(const text::ChatTemplate& chat) {
   if (chat.contains("<function=") && chat.contains("<parameter=")) return ToolStyle::kXml;
   if (chat.contains(DeepSeekCall::kCallsBegin)) return ToolStyle::kDeepSeek;
+  if (chat.contains("[func_name1(params_name1=")) return ToolStyle::kPython;
   if (chat.contains("<tool_call>")) return ToolStyle::kTagged;
   if (chat.contains("[TOOL_CALLS]")) return ToolStyle::kMistral;
   return ToolStyle::kObject;
@@ -143,6 +165,13 @@ text::TaggedValues forced_calls(const std::vector<http::Tool>& tools, bool sever
                                   {}});
       break;
     }
+    case ToolStyle::kPython:
+      values.begin = "[";
+      values.separator = ", ";
+      values.end = "]";
+      for (const http::Tool& tool : tools)
+        values.choices.push_back({tool.name + "(", "", ")", python_fields(tool)});
+      break;
     case ToolStyle::kObject:
       values.separator = "; ";
       objects("parameters");

@@ -11,29 +11,9 @@ constexpr std::string_view kFunction = "<function=", kFunctionEnd = "</function>
 constexpr std::string_view kParameter = "<parameter=";
 constexpr std::string_view kValueEnd = "</parameter>", kLineEnd = "\n</parameter>";
 
-// A byte of a JSON string; those above ASCII stay.
-void escape(char c, std::string& out) {
-  constexpr char kHex[] = "0123456789abcdef";
-  const auto u = static_cast<unsigned char>(c);
-  if (c == '"' || c == '\\') {
-    out += '\\';
-    out += c;
-  } else if (c == '\n') {
-    out += "\\n";
-  } else if (c == '\t') {
-    out += "\\t";
-  } else if (u < 0x20 || u == 0x7f) {
-    out += "\\u00";
-    out += kHex[u >> 4];
-    out += kHex[u & 15];
-  } else {
-    out += c;
-  }
-}
-
 std::string as_string(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text) escape(c, out);
+  for (const char c : text) add_json_char(c, out);
   return out + '"';
 }
 
@@ -133,7 +113,7 @@ void XmlCall::add(char c) {
   at_front_ = false;
   if (skipped_ || (front && c == '\n')) return;
   if (text_)
-    escape(c, arguments_);
+    add_json_char(c, arguments_);
   else
     value_ += c;
 }

@@ -75,7 +75,8 @@ TEST(AnswerParser, Formats) {
                     thinking = style_of(ToolStyle::kNone, true, true), tagged = style_of(ToolStyle::kTagged),
                     both = style_of(ToolStyle::kTagged, true), object = style_of(ToolStyle::kObject),
                     mistral = style_of(ToolStyle::kMistral), list = style_of(ToolStyle::kList),
-                    xml = style_of(ToolStyle::kXml), deepseek = style_of(ToolStyle::kDeepSeek);
+                    xml = style_of(ToolStyle::kXml), deepseek = style_of(ToolStyle::kDeepSeek),
+                    python = style_of(ToolStyle::kPython);
   const Case cases[] = {
       {none, " <think>a</think> <tool_call>{} ", "| <think>a</think> <tool_call>{} |"},
       {think, "<think>\nwhy\n</think>\n\nyes \n", "why|yes \n|"},
@@ -148,6 +149,19 @@ TEST(AnswerParser, Formats) {
       {deepseek, "<｜tool▁calls▁begin｜>none", "|<｜tool▁calls▁begin｜>none|"},
       {deepseek, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\":[1", "||f({\"a\":[1)"},
       {deepseek, "<｜tool", "|<｜tool|"},
+      {python, " [f(a='x \\'y\\' \"z\"', b=-1.5, c = True), g()]",
+       "||f({\"a\": \"x 'y' \\\"z\\\"\", \"b\": -1.5, \"c\": true})g({})"},
+      {python, "[f(a=[1, 'b', None,], b={'k': [], \"l\": {}, 'm': [{'n': 0}]},)]",
+       "||f({\"a\": [1, \"b\", null], \"b\": {\"k\": [], \"l\": {}, \"m\": [{\"n\": 0}]}})"},
+      {python, "[f(s='\\n\\x41\\u00e9\\U0001F600\\d\\\n')] rest",
+       "| rest|f({\"s\": \"\\nA\\u00e9\\ud83d\\ude00\\\\d\"})"},
+      {python, "[f(x)]", "|[f(x)]|"},
+      {python, "[1, 2]", "|[1, 2]|"},
+      {python, "[see below](http://x)", "|[see below](http://x)|"},
+      {python, "No list.", "|No list.|"},
+      {python, "[f(a=1, a=2)]", "|2)]|f({\"a\": 1)"},
+      {python, "[f(a='x", "||f({\"a\": \"x)"},
+      {python, "[f(a=[1}", "||f({\"a\": [1)"},
       {list, "[{\"name\": \"f\", \"arguments\": {}}, {\"name\": \"g\", \"arguments\": {\"a\":1}}]",
        "||f({})g({\"a\":1})"},
   };
@@ -209,13 +223,19 @@ TEST(AnswerParser, CutsChangeNothing) {
                           "<｜tool▁call▁begin｜>",
                           "<｜tool▁sep｜>",
                           "{}",
+                          "[f(",
+                          "a=",
+                          "b = 'c\\n'",
+                          ")",
+                          "True",
+                          "'",
                           "<｜tool▁call▁end｜>",
                           "<｜tool▁calls▁end｜>"};
   std::mt19937 random(11);
-  for (int round = 0; round < 9000; ++round) {
+  for (int round = 0; round < 10000; ++round) {
     std::string text;
     for (size_t n = random() % 14; n > 0; --n) text += pieces[random() % std::size(pieces)];
-    const AnswerStyle style = style_of(static_cast<ToolStyle>(round % 7), round / 7 % 2, round / 14 % 4 == 3);
+    const AnswerStyle style = style_of(static_cast<ToolStyle>(round % 8), round / 8 % 2, round / 16 % 4 == 3);
     const std::string whole = parse(style, text, 1 << 20, random).summary();
     EXPECT_EQ(parse(style, text, 1, random).summary(), whole) << text;
     EXPECT_EQ(parse(style, text, 0, random).summary(), whole) << text;
@@ -228,6 +248,7 @@ TEST(AnswerParser, CutsChangeNothing) {
 // Of a call in each form, split at every byte: the same, and what is given out early is never taken back.
 TEST(AnswerParser, SplitAnywhere) {
   const std::pair<ToolStyle, const char*> answers[] = {
+      {ToolStyle::kPython, " [f(a='\xC3\xA9\\u00e9', b={'c': [1.5, None]}), g()]"},
       {ToolStyle::kXml,
        "a <tool_call>\n<function=f>\n<parameter=s>\n\xC3\xA9\n<\n</parameter>\n<parameter=n>\n{\"a\": 1}\n"
        "</parameter>\n</function>\n</tool_call>\n"},

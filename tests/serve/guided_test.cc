@@ -89,8 +89,9 @@ TEST(Guided, FormatsBeginBehindReasoning) {
 }
 
 TEST(Guided, ForcedCallsAreCalls) {
-  for (const char* style : {"<tool_call>", "[TOOL_CALLS]", "<tool_call><function=x><parameter=y>",
-                            "<｜tool▁calls▁begin｜>```json", "<｜tool▁calls▁begin｜>", "other"}) {
+  for (const char* style :
+       {"<tool_call>", "[TOOL_CALLS]", "<tool_call><function=x><parameter=y>",
+        "<｜tool▁calls▁begin｜>```json", "<｜tool▁calls▁begin｜>", "[func_name1(params_name1=", "other"}) {
     std::string chat_template = kPlainTemplate;
     chat_template.replace(chat_template.find("<tool_call>"), 11, style);
     Served served({chat_template, false, 1024});
