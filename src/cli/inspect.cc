@@ -114,6 +114,7 @@ ServingMemory serving_memory(const io::ModelConfig& config, DType stored, const 
   decode::EngineOptions options;
   options.max_seqs = o.max_seqs;
   options.step_tokens = o.step_tokens;
+  options.prompt_rows = decode::kServedPromptRows;
   options.context = o.context;
   models::ServeShape shape = decode::serve_shape(config, stored, options);
   plan::BuildOptions build;

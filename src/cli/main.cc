@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   hoist::cli::add_inspect(root);
   hoist::cli::add_quantize(root);
   hoist::cli::add_tokenize(root);
+  hoist::cli::add_embed(root);
   hoist::cli::add_bench(root);
   hoist::cli::add_tune(root);
   hoist::cli::add_simulate(root);

@@ -26,6 +26,7 @@ void add_doctor(Command root);
 void add_train(Command root);
 void add_serve(Command root);
 void add_quantize(Command root);
+void add_embed(Command root);
 void add_bench(Command root);
 void add_bench_policies(Command bench);
 void add_tune(Command root);

@@ -95,6 +95,7 @@ decode::EngineOptions engine_options(const ServeOptions& o) {
   options.threads = o.threads;
   options.max_seqs = o.max_seqs;
   options.step_tokens = o.step_tokens;
+  options.prompt_rows = decode::kServedPromptRows;
   options.context = o.context;
   options.cache_tokens = o.cache_tokens;
   options.weights_as_stored = !o.exact;

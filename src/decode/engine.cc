@@ -43,6 +43,7 @@ models::ServeShape serve_shape(const io::ModelConfig& config, DType stored, cons
   s.seqs = s.rows = o.max_seqs;
   // A sequence that guesses wants the logits of each guess.
   if (o.speculate > 0) s.rows = std::min(s.tokens, o.max_seqs * (1 + o.speculate));
+  s.rows = std::max(s.rows, std::min(s.tokens, o.prompt_rows));
   s.block = o.block;
   s.seq_blocks = ceil_div(context, o.block);
   s.context = context;
@@ -202,6 +203,8 @@ uint64_t Engine::add(SequenceRequest request) {
   if (request.assumed < 0 || request.assumed >= n)
     throw_invalid("assumed: found " + std::to_string(request.assumed) +
                   ", expected fewer than the prompt's " + std::to_string(n) + " tokens");
+  if (request.assumed > 0 && request.prompt_logprobs >= 0)
+    throw_invalid("assumed: found together with prompt_logprobs, whose rows are all computed");
   for (int32_t id : request.prompt)
     if (id < 0 || id >= model_.config.vocab)
       throw_invalid("prompt: found token id " + std::to_string(id) + ", expected 0.." +
@@ -328,7 +331,7 @@ void Engine::hold_blocks(const sched::Work& w, bool fresh) {
   Sequence& s = at(w.slot);
   if (fresh && s.request.assumed > 0)
     ledger_->reuse(w.slot, s.request.assumed);
-  else if (fresh && options_.prefix_cache)
+  else if (fresh && may_reuse(s))
     // What is known of it is held before the rest is taken, which may cost others what they left.
     pool_->match(s.request.scope, std::span<const int32_t>(s.tokens).first(s.tokens.size() - 1), s.blocks);
   const int64_t had = static_cast<int64_t>(s.blocks.size());
@@ -341,7 +344,7 @@ void Engine::hold_blocks(const sched::Work& w, bool fresh) {
 void Engine::reuse(sched::Slot slot) {
   Sequence& s = at(slot);
   const int64_t computed = state(slot).computed;
-  if (!options_.prefix_cache || s.request.assumed > 0 || state(slot).left() < 2) return;
+  if (!may_reuse(s) || state(slot).left() < 2) return;
   const auto tokens = std::span<const int32_t>(s.tokens).first(s.tokens.size() - 1);
   std::vector<int32_t> found;
   const int64_t whole = pool_->match(s.request.scope, tokens, found);
@@ -364,28 +367,13 @@ void Engine::reuse(sched::Slot slot) {
   counters_.reused_tokens += news;
 }
 
-// Tokens that turned out to be known need no computing; others' prompts get their places in the step.
-void Engine::trim() {
-  int64_t budget = shape_.tokens;
-  for (sched::Work& w : decision_.work) {
-    w.tokens = std::min(w.tokens, state(w.slot).left());
-    budget -= w.tokens;
-  }
-  for (sched::Work& w : decision_.work) {
-    const int64_t more = std::min(budget, state(w.slot).left() - w.tokens);
-    w.tokens += more;
-    budget -= more;
-    w.yields = w.tokens == state(w.slot).left();
-  }
-}
-
 // Guesses for sequences that decode, as far as the step has room for them: tokens, rows and free blocks.
 void Engine::draft() {
   if (!drafter_) return;
   int64_t tokens = shape_.tokens, rows = shape_.rows;
   for (const sched::Work& w : decision_.work) {
     tokens -= w.tokens;
-    rows -= w.yields;
+    rows -= w.yields + prompt_rows(w);
   }
   asks_.clear();
   for (const sched::Work& w : decision_.work) {
@@ -453,7 +441,7 @@ void Engine::step(std::vector<TokenEvent>& events) {
     const int64_t first = state(w.slot).computed, until = first + w.tokens;
     inputs_->add(
         std::span(s.tokens).subspan(static_cast<size_t>(first), static_cast<size_t>(w.tokens + guesses)),
-        first, s.blocks, w.yields ? 1 + guesses : 0, s.request.adapter);
+        first, s.blocks, prompt_rows(w) + (w.yields ? 1 + guesses : 0), s.request.adapter);
     s.tokens.resize(s.tokens.size() - s.draft.size());
     if (w.decode)
       for (int64_t g = 0; g <= guesses; ++g) last_step_.load.add_decode(until + g);
@@ -472,9 +460,11 @@ void Engine::step(std::vector<TokenEvent>& events) {
   const float* logits = executor_->output("logits").as<const float>();
   std::vector<sched::Slot> finished;
   for (sched::Work& w : decision_.work) {
-    if (!w.yields) continue;
-    if (sample(w, logits, events, w.extra)) finished.push_back(w.slot);
-    logits += (1 + static_cast<int64_t>(at(w.slot).draft.size())) * model_.config.vocab;
+    const int64_t told = prompt_rows(w);
+    const bool good = told == 0 || tell_prompt(at(w.slot), told, logits, events);
+    logits += told * model_.config.vocab;
+    if (!good || (w.yields && sample(w, logits, events, w.extra))) finished.push_back(w.slot);
+    if (w.yields) logits += (1 + static_cast<int64_t>(at(w.slot).draft.size())) * model_.config.vocab;
   }
   const double end_of_step = now();
   last_step_.seconds = end_of_step - ledger_->state().now;

@@ -39,8 +39,12 @@ struct EngineOptions {
   int threads = 0;            // 0: one per core
   int64_t max_seqs = 16;      // sequences in one step
   int64_t step_tokens = 256;  // tokens in one step
-  int64_t context = 0;        // longest sequence in tokens; 0: the model's own limit, at most 8192
-  int64_t cache_tokens = 0;   // KV pool; 0: max_seqs x context, at most a quarter of the machine's memory
+  // Rows of logits that a step has room for at least, for those of prompts
+  // (SequenceRequest::prompt_logprobs); each takes 4 bytes times the vocabulary. What sequences do not sample
+  // from is used for them anyway.
+  int64_t prompt_rows = 0;
+  int64_t context = 0;       // longest sequence in tokens; 0: the model's own limit, at most 8192
+  int64_t cache_tokens = 0;  // KV pool; 0: max_seqs x context, at most a quarter of the machine's memory
   // Bytes for the whole process: the pool gets what the rest leaves, and the context is cut to it; 0: no such
   // promise.
   int64_t memory = 0;
@@ -62,6 +66,9 @@ struct EngineOptions {
   runtime::Trace* trace = nullptr;
 };
 
+// What servers give EngineOptions::prompt_rows.
+inline constexpr int64_t kServedPromptRows = 32;
+
 struct SequenceRequest {
   std::vector<int32_t> prompt;  // not empty
   SamplingParams sampling;
@@ -69,8 +76,11 @@ struct SequenceRequest {
   int64_t known_length = sched::kUnknownLength;  // of the answer, for policies that ask an oracle
   bool ignore_eos = false;
   std::vector<int32_t> stop_tokens;  // end the sequence as an end of text does, whatever ignore_eos says
-  int64_t min_tokens = 0;        // neither kind of end comes before, unless a grammar has nothing else left
-  int64_t logprobs = -1;         // so many alternatives with each token's log-probability; -1: none at all
+  int64_t min_tokens = 0;  // neither kind of end comes before, unless a grammar has nothing else left
+  int64_t logprobs = -1;   // so many alternatives with each token's log-probability; -1: none at all
+  // The same of the prompt's tokens from the second on. Every row of the prompt is then computed once,
+  // whatever the prefix cache holds; it is read in pieces of as many tokens as there are rows of logits.
+  int64_t prompt_logprobs = -1;
   std::shared_ptr<Guide> guide;  // keeps the answer within a grammar; one sequence's own; may be null
   int64_t adapter = -1;          // the slot of one (Engine::set_adapter); -1: none
   uint64_t scope = 0;            // prefixes are shared only within one: a tenant, an adapter
@@ -91,6 +101,9 @@ struct TokenEvent {
   int64_t prompt_tokens = 0, generated = 0;
   int64_t reused = 0;                    // of the prompt's tokens: not computed for this sequence
   std::optional<StepLogprobs> logprobs;  // of `token`, if asked for
+  // Of the prompt's next tokens, if asked for. Such an event has no token, and all of them come before the
+  // first that has.
+  std::vector<StepLogprobs> prompt_logprobs;
   std::string error;
 };
 
@@ -167,9 +180,11 @@ class Engine {
     int64_t known = 0;            // blocks that the pool knows
     int64_t reached = 0;          // most tokens that were computed; below, they are computed again
     int64_t limit = 0;            // tokens.size() may not pass this
+    int64_t told = 0;             // of the prompt's rows: their successors' log-probabilities were told
     DraftLength length;
     std::vector<int32_t> draft;  // guesses that this step checks
     int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
+    bool tells() const { return request.prompt_logprobs >= 0 && told < prompt_tokens() - 1; }
   };
   Sequence& at(sched::Slot slot) { return *sequences_[static_cast<size_t>(slot)]; }
   const sched::Sequence& state(sched::Slot slot) const {
@@ -183,7 +198,11 @@ class Engine {
   void carry_out();
   void hold_blocks(const sched::Work& work, bool fresh);
   void reuse(sched::Slot slot);
+  bool may_reuse(const Sequence& s) const;
   void trim();
+  int64_t most_tokens(const sched::Work& w, int64_t rows);
+  int64_t prompt_rows(const sched::Work& w);
+  bool tell_prompt(Sequence& s, int64_t rows, const float* logits, std::vector<TokenEvent>& events);
   void draft();
   bool sample(const sched::Work& w, const float* logits, std::vector<TokenEvent>& events, int64_t& extra);
   void publish(sched::Slot slot);

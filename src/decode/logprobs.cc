@@ -2,8 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace hoist::decode {
+
+bool has_logprobs(std::span<const float> logits) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (const float x : logits) {
+    if (std::isnan(x)) return false;
+    largest = std::max(largest, x);
+  }
+  return std::isfinite(largest);
+}
 
 StepLogprobs step_logprobs(std::span<const float> logits, int32_t chosen, int64_t top) {
   const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
@@ -20,6 +30,8 @@ StepLogprobs step_logprobs(std::span<const float> logits, int32_t chosen, int64_
     const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
     return x != y ? x > y : a < b;
   };
+  out.rank = 1;
+  for (size_t i = 0; i < logits.size(); ++i) out.rank += before(static_cast<int32_t>(i), chosen);
   const size_t count = static_cast<size_t>(std::clamp<int64_t>(top, 0, static_cast<int64_t>(logits.size())));
   std::vector<int32_t> best;
   for (size_t i = 0; i < logits.size() && count > 0; ++i) {

@@ -1,6 +1,6 @@
-// Log-probabilities of a step: of the token that was chosen and of the most likely ones, under the softmax of
-// the model's own logits (before temperature, penalties and masks). Sums run in double and in order of ids,
-// so the same logits give the same bits.
+// Log-probabilities of a row of logits: of the token that came next and of the most likely ones, under the
+// softmax of the model's own logits (before temperature, penalties and masks). Sums run in double and in
+// order of ids, so the same logits give the same bits.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,13 @@ struct TokenLogprob {
 
 struct StepLogprobs {
   TokenLogprob chosen;
+  int64_t rank = 0;               // of the chosen one, from 1 on, in the order of `top`
   std::vector<TokenLogprob> top;  // most likely first, ties to the lower id
 };
 
-// `top` of at most logits.size() are listed. No logit is NaN, and the largest is finite.
+// Whether there are any: no logit is NaN, and the largest is finite.
+bool has_logprobs(std::span<const float> logits);
+// `top` of at most logits.size() are listed.
 StepLogprobs step_logprobs(std::span<const float> logits, int32_t chosen, int64_t top);
 
 }  // namespace hoist::decode

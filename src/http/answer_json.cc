@@ -1,7 +1,9 @@
 // See answer_json.h. Shapes: OpenAI API reference; reasoning_content as vLLM and llama-server write it.
 #include "http/answer_json.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <span>
 
 namespace hoist::http {
 namespace {
@@ -53,6 +55,10 @@ size_t characters(std::string_view text) {
 // JSON has no -inf.
 double finite(double logprob) { return std::max(logprob, -9999.0); }
 
+std::span<const TokenText> first(const std::vector<TokenText>& list, int64_t most) {
+  return std::span(list).first(std::min(list.size(), static_cast<size_t>(std::max<int64_t>(most, 0))));
+}
+
 JsonValue chat_token(const TokenText& t) {
   JsonValue bytes = JsonValue::array();
   for (const char c : t.bytes) bytes.push_back(static_cast<int>(static_cast<unsigned char>(c)));
@@ -73,22 +79,28 @@ JsonValue chat_logprobs(const std::vector<TokenLogprobs>& list) {
   return out;
 }
 
-JsonValue completion_logprobs(const std::vector<TokenLogprobs>& list, size_t& offset) {
+JsonValue completion_logprobs(std::span<const TokenLogprobs> prompt, std::span<const TokenLogprobs> said,
+                              int64_t most, size_t& offset) {
   JsonValue tokens = JsonValue::array(), values = JsonValue::array(), tops = JsonValue::array(),
             offsets = JsonValue::array();
-  for (const TokenLogprobs& step : list) {
+  const auto add = [&](const TokenLogprobs& step) {
     const std::string text = shown(step.chosen.bytes);
     tokens.push_back(text);
-    values.push_back(finite(step.chosen.logprob));
-    JsonValue top = JsonValue::object();
-    top[text] = finite(step.chosen.logprob);
-    // Tokens that look alike share a name: the likelier keeps it.
-    for (const TokenText& t : step.top)
-      if (const std::string name = shown(t.bytes); !top.contains(name)) top[name] = finite(t.logprob);
+    values.push_back(step.known ? JsonValue(finite(step.chosen.logprob)) : JsonValue());
+    JsonValue top;
+    if (step.known) {
+      top = JsonValue::object();
+      top[text] = finite(step.chosen.logprob);
+      // Tokens that look alike share a name: the likelier keeps it.
+      for (const TokenText& t : first(step.top, most))
+        if (const std::string name = shown(t.bytes); !top.contains(name)) top[name] = finite(t.logprob);
+    }
     tops.push_back(std::move(top));
     offsets.push_back(offset);
-    offset += characters(step.chosen.bytes);
-  }
+    if (step.written) offset += characters(step.chosen.bytes);
+  };
+  for (const TokenLogprobs& step : prompt) add(step);
+  for (const TokenLogprobs& step : said) add(step);
   return {{"text_offset", std::move(offsets)},
           {"token_logprobs", std::move(values)},
           {"tokens", std::move(tokens)},
@@ -135,6 +147,7 @@ void ChoiceAnswer::add(CompletionEvent event) {
     }
   }
   for (TokenLogprobs& step : event.logprobs) logprobs.push_back(std::move(step));
+  for (TokenLogprobs& step : event.prompt_logprobs) prompt_logprobs.push_back(std::move(step));
 }
 
 const char* finish_reason_name(FinishReason reason) {
@@ -166,11 +179,38 @@ JsonValue timings_json(const CompletionUsage& usage, const CompletionTimings& ti
   return out;
 }
 
-JsonValue completion_choice(size_t index, ChoiceAnswer& answer, FinishReason reason, bool logprobs) {
-  return completion_json(
+JsonValue completion_choice(size_t index, ChoiceAnswer& answer, FinishReason reason,
+                            const LogprobsAsked& asked) {
+  std::span<const TokenLogprobs> echoed;
+  if (asked.echo) echoed = answer.prompt_logprobs;
+  JsonValue out = completion_json(
       index, answer.text,
-      logprobs ? completion_logprobs(answer.logprobs, answer.logprob_characters) : JsonValue(),
+      asked.answer >= 0
+          ? completion_logprobs(echoed, answer.logprobs, asked.answer, answer.logprob_characters)
+          : JsonValue(),
       finish_reason_name(reason));
+  if (asked.prompt >= 0) out["prompt_logprobs"] = prompt_logprobs_json(answer.prompt_logprobs, asked.prompt);
+  return out;
+}
+
+JsonValue prompt_logprobs_json(const std::vector<TokenLogprobs>& list, int64_t most) {
+  JsonValue out = JsonValue::array();
+  for (const TokenLogprobs& step : list) {
+    if (!step.known) {
+      out.push_back(JsonValue());
+      continue;
+    }
+    JsonValue one = JsonValue::object();
+    const auto add = [&](const TokenText& t, int64_t rank) {
+      one[std::to_string(t.id)] = {
+          {"logprob", finite(t.logprob)}, {"rank", rank}, {"decoded_token", shown(t.bytes)}};
+    };
+    add(step.chosen, step.rank);
+    int64_t rank = 0;
+    for (const TokenText& t : first(step.top, most)) add(t, ++rank);
+    out.push_back(std::move(one));
+  }
+  return out;
 }
 
 JsonValue chat_choice(size_t index, const ChoiceAnswer& answer, FinishReason reason, bool logprobs) {
@@ -195,13 +235,33 @@ JsonValue completion_chunk(size_t index, std::string_view text) {
 }
 
 std::vector<JsonValue> completion_chunks(size_t index, const CompletionEvent& event, ChoiceAnswer& answer,
-                                         bool logprobs) {
+                                         const LogprobsAsked& asked) {
   std::vector<JsonValue> out;
-  const bool some = logprobs && !event.logprobs.empty();
+  std::span<const TokenLogprobs> echoed;
+  if (asked.echo) echoed = event.prompt_logprobs;
+  const bool some = asked.answer >= 0 && (!event.logprobs.empty() || !echoed.empty());
   if (event.text.empty() && !event.finished && !some) return out;
   out.push_back(completion_json(
-      index, event.text, some ? completion_logprobs(event.logprobs, answer.logprob_characters) : JsonValue(),
+      index, event.text,
+      some ? completion_logprobs(echoed, event.logprobs, asked.answer, answer.logprob_characters)
+           : JsonValue(),
       event.finished ? JsonValue(finish_reason_name(event.reason)) : JsonValue()));
+  return out;
+}
+
+JsonValue infill_answer(std::string_view model, std::string_view text, const CompletionUsage& usage,
+                        const FinishReason* reason) {
+  JsonValue out = {{"index", 0},
+                   {"content", text},
+                   {"stop", reason != nullptr},
+                   {"model", model},
+                   {"tokens_predicted", usage.completion_tokens},
+                   {"tokens_evaluated", usage.prompt_tokens},
+                   {"tokens_cached", usage.cached_tokens}};
+  if (reason) {
+    out["truncated"] = false;
+    out["stop_type"] = *reason == FinishReason::kLength ? "limit" : "eos";
+  }
   return out;
 }
 

@@ -50,6 +50,11 @@ struct AnswerFormat {
   std::string field;                 // of the request: for messages
 };
 
+// Another file that a model sees which fills in.
+struct InfillFile {
+  std::string name, text;
+};
+
 // One prompt to continue, `n` times. Every number has been range-checked when the engine sees it.
 struct CompletionRequest {
   static constexpr int64_t kAsManyAsFit = INT32_MAX;
@@ -59,9 +64,11 @@ struct CompletionRequest {
   std::vector<int64_t> prompt_ids;         // >= 0; the engine checks them against its vocabulary
   std::shared_ptr<const ChatPrompt> chat;  // may be null
   std::optional<std::string> suffix;       // with `prompt`: what comes behind the completion
+  std::vector<InfillFile> extra;  // with `suffix`: seen before it; the first go where there is no room
 
-  int64_t n = 1;                                       // choices; choice i draws with seed + i
-  int64_t max_tokens = 16;                             // >= 1; also ends (kLength) where the context is full
+  int64_t n = 1;  // choices; choice i draws with seed + i
+  // >= 0; also ends (kLength) where the context is full. With 0 the prompt is read and nothing said.
+  int64_t max_tokens = 16;
   int64_t min_tokens = 0;                              // no end of text and no stop before
   double temperature = 1.0;                            // 0: greedy
   double top_p = 1.0;                                  // (0, 1]
@@ -74,7 +81,9 @@ struct CompletionRequest {
   std::vector<std::string> stop;                       // ends before the first of these; none is empty
   std::vector<int64_t> stop_token_ids;
   bool ignore_eos = false;
-  int64_t logprobs = -1;  // alternatives listed with each token; -1: no log-probabilities
+  int64_t logprobs = -1;         // alternatives listed with each token; -1: no log-probabilities
+  int64_t prompt_logprobs = -1;  // the same of the prompt's tokens; each choice has its own
+  bool echo = false;             // with prompt_ids: the first event has their text
   AnswerFormat format;
   int64_t priority =
       0;  // 32 bits; lower runs earlier. Other than 0 it is refused by engines that have no such order
@@ -100,10 +109,14 @@ struct CompletionTimings {
 struct TokenText {
   std::string bytes;  // what the token writes; may be part of a character
   double logprob = 0;
+  int64_t id = -1;
 };
 struct TokenLogprobs {
   TokenText chosen;
   std::vector<TokenText> top;  // most likely first
+  int64_t rank = 0;            // of the chosen one, from 1 on
+  bool known = true;           // false: a prompt's first token, which has no log-probability and no others
+  bool written = true;         // false: a token in front of the prompt that its text does not hold
 };
 
 // A piece of a tool call. The first of a call has its id and name; the arguments are joined.
@@ -121,7 +134,11 @@ struct CompletionEvent {
   std::string text;
   std::vector<ToolCallDelta> tool_calls;
   std::vector<TokenLogprobs> logprobs;  // of the tokens since the last event
-  CompletionUsage usage;                // so far
+  // Of the prompt's next tokens, if asked for; all of them come before anything else that the choice says.
+  std::vector<TokenLogprobs> prompt_logprobs;
+  std::string
+      prompt_text;  // in the first event of a request, which says nothing else (CompletionRequest::echo)
+  CompletionUsage usage;  // so far
   std::optional<CompletionTimings> timings;
   bool finished = false;
   FinishReason reason = FinishReason::kStop;

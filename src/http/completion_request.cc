@@ -1,6 +1,8 @@
 // See completion_request.h.
 #include "http/completion_request.h"
 
+#include <algorithm>
+
 #include "http/request_fields.h"
 
 namespace hoist::http {
@@ -59,21 +61,20 @@ CompletionsCall parse_completions_call(std::string_view body, size_t max_bytes) 
   reader.check();
   CompletionsCall& call = reader.call;
   if (call.echo && suffix) refuse_field("echo", "not supported together with suffix", "unsupported");
-  if (call.echo && reader.shared.logprobs >= 0)
-    refuse_field("echo", "not supported together with logprobs: prompts have none", "unsupported");
   const int64_t choices = reader.shared.n * static_cast<int64_t>(call.sequences.size());
   if (choices > CompletionsCall::kMaxChoices)
     refuse_field("n", "found " + std::to_string(choices) + " choices for all prompts, expected at most " +
                           std::to_string(CompletionsCall::kMaxChoices));
   for (CompletionRequest& sequence : call.sequences) {
-    if (!sequence.prompt_ids.empty() && call.echo)
-      refuse_field("echo", "supported for text prompts only", "unsupported");
     if (!sequence.prompt_ids.empty() && suffix)
       refuse_field("suffix", "supported for text prompts only", "unsupported");
     CompletionRequest full = reader.shared;
     full.prompt = std::move(sequence.prompt);
     full.prompt_ids = std::move(sequence.prompt_ids);
     full.suffix = suffix;
+    full.echo = call.echo;
+    // An echoed prompt has the log-probabilities that the answer has.
+    if (call.echo) full.prompt_logprobs = std::max(full.prompt_logprobs, full.logprobs);
     sequence = std::move(full);
   }
   return std::move(call);

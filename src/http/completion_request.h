@@ -22,10 +22,12 @@ struct CompletionsCall {
   std::optional<std::string> model;
   std::vector<CompletionRequest> sequences;  // one per prompt, in order; at least one
   bool chat = false;                         // then exactly one, with a chat prompt
+  bool infill = false;                       // then exactly one, with a suffix
   bool stream = false;
   bool include_usage = false;           // stream: one more chunk with the sum
   bool continuous_usage_stats = false;  // stream: every chunk has its choice's usage so far
-  bool echo = false;                    // text prompts only
+  int64_t prompt_logprobs = -1;         // as the field says; echo may ask sequences for more
+  bool echo = false;                    // answers begin with the prompt
 };
 
 // Throws ApiError(400) with the field in `param`.

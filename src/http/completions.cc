@@ -11,6 +11,7 @@
 #include "http/api_error.h"
 #include "http/chat_request.h"
 #include "http/guard.h"
+#include "http/infill_request.h"
 #include "http/openapi.h"
 
 namespace hoist::http {
@@ -96,7 +97,8 @@ struct CompletionsApi::Job {
   };
   uint64_t id = 0;
   ExchangePtr exchange;
-  bool chat = false, stream = false, include_usage = false, continuous_usage_stats = false, logprobs = false;
+  bool chat = false, infill = false, stream = false, include_usage = false, continuous_usage_stats = false;
+  LogprobsAsked asked;
   std::string name;  // "cmpl-...", "chatcmpl-..."
   std::string model;
   int64_t created = 0;
@@ -130,6 +132,11 @@ struct CompletionsApi::Job {
     }
     answer["timings"] = timings_json(total(), longest);
   }
+  void set_echo(Sequence& s, const std::string& prompt) {
+    s.echo = prompt;
+    if (!stream)
+      for (size_t i = s.first; i < s.first + s.count; ++i) choices[i].answer.text = prompt;
+  }
   void write_chunk(size_t index, JsonValue choice, bool last = false) {
     JsonValue chunk = envelope();
     chunk["choices"] = JsonValue::array({std::move(choice)});
@@ -140,6 +147,11 @@ struct CompletionsApi::Job {
     }
     if (last && !include_usage) add_timings(chunk);
     exchange->write(sse(chunk));
+  }
+  JsonValue infill_json(const Choice& c, std::string_view text) const {
+    JsonValue out = infill_answer(model, text, c.usage, c.finished ? &c.reason : nullptr);
+    if (c.finished && c.timings) out["timings"] = timings_json(c.usage, *c.timings);
+    return out;
   }
   void begin() {
     begun = true;
@@ -185,6 +197,13 @@ void CompletionsApi::add_routes(Router& router) {
              },
              {"Answer a conversation; streamed as server-sent events with stream: true",
               request_schema(RequestField::kChat), ""});
+  router.add("POST", "/infill",
+             [this](const Request& request, const ExchangePtr& exchange) {
+               check_content_type(request);
+               complete(parse_infill_call(request.body, max_body_bytes_), request.scope, exchange);
+             },
+             {"Write what belongs between two texts; streamed as server-sent events with stream: true",
+              request_schema(RequestField::kInfill), ""});
   router.add("GET", "/v1/models",
              [this](const Request&, const ExchangePtr& exchange) {
                JsonValue list = JsonValue::array();
@@ -237,10 +256,11 @@ void CompletionsApi::complete(CompletionsCall call, uint64_t scope, const Exchan
   job.id = next_job_++;
   job.exchange = exchange;
   job.chat = call.chat;
+  job.infill = call.infill;
   job.stream = call.stream;
   job.include_usage = call.include_usage;
   job.continuous_usage_stats = call.continuous_usage_stats;
-  job.logprobs = call.sequences.front().logprobs >= 0;
+  job.asked = {call.sequences.front().logprobs, call.prompt_logprobs, call.echo};
   job.name = fmt::format("{}-{:016x}{:08x}", call.chat ? "chatcmpl" : "cmpl",
                          CounterRng(id_seed_, 0).bits(job.id), job.id);
   job.model = call.model ? *call.model : engine_.info().id;
@@ -251,10 +271,8 @@ void CompletionsApi::complete(CompletionsCall call, uint64_t scope, const Exchan
     Job::Sequence& s = job.sequences.emplace_back();
     s.first = job.choices.size();
     s.count = static_cast<size_t>(sequence.n);
-    if (call.echo) s.echo = sequence.prompt;
     job.choices.resize(s.first + s.count);
-    if (!job.stream)
-      for (size_t i = s.first; i < job.choices.size(); ++i) job.choices[i].answer.text = s.echo;
+    if (call.echo) job.set_echo(s, sequence.prompt);
   }
   job.running = job.choices.size();
   job.untaken = job.sequences.size();
@@ -292,6 +310,7 @@ void CompletionsApi::on_event(uint64_t job_id, size_t sequence, CompletionEvent 
   if (!s.taken) {
     s.taken = true;
     --job.untaken;
+    if (!event.prompt_text.empty()) job.set_echo(s, event.prompt_text);
   }
   if (!job.stream || job.begun) return take(job, sequence, std::move(event));
   job.waiting.emplace_back(sequence, std::move(event));
@@ -319,10 +338,14 @@ void CompletionsApi::take(Job& job, size_t sequence, CompletionEvent event) {
     ++s.finished;
     --job.running;
   }
-  if (job.stream) {
+  if (job.stream && job.infill) {
     const ExchangePtr exchange = job.exchange;
-    auto chunks = job.chat ? chat_chunks(index, event, job.logprobs)
-                           : completion_chunks(index, event, choice.answer, job.logprobs);
+    if (choice.finished || !event.text.empty()) exchange->write(sse(job.infill_json(choice, event.text)));
+    if (!exchange->open()) return;
+  } else if (job.stream) {
+    const ExchangePtr exchange = job.exchange;
+    auto chunks = job.chat ? chat_chunks(index, event, job.asked.answer >= 0)
+                           : completion_chunks(index, event, choice.answer, job.asked);
     for (size_t i = 0; i < chunks.size(); ++i) {
       job.write_chunk(index, std::move(chunks[i]), job.running == 0 && i + 1 == chunks.size());
       if (!exchange->open()) return;  // its client was too slow: on_cancel has removed the job
@@ -343,17 +366,24 @@ void CompletionsApi::finish(Job& job) {
       job.add_timings(chunk);
       job.exchange->write(sse(chunk));
     }
-    job.exchange->write(kDone);
+    if (!job.infill) job.exchange->write(kDone);
     job.exchange->end();
     return;
+  }
+  if (job.infill) {
+    const Job::Choice& c = job.choices.front();
+    return job.exchange->respond(json_response(job.infill_json(c, c.answer.text)));
   }
   JsonValue answer = job.envelope();
   answer["choices"] = JsonValue::array();
   for (size_t i = 0; i < job.choices.size(); ++i) {
     Job::Choice& c = job.choices[i];
-    answer["choices"].push_back(job.chat ? chat_choice(i, c.answer, c.reason, job.logprobs)
-                                         : completion_choice(i, c.answer, c.reason, job.logprobs));
+    answer["choices"].push_back(job.chat ? chat_choice(i, c.answer, c.reason, job.asked.answer >= 0)
+                                         : completion_choice(i, c.answer, c.reason, job.asked));
   }
+  if (job.chat && job.asked.prompt >= 0)
+    answer["prompt_logprobs"] =
+        prompt_logprobs_json(job.choices.front().answer.prompt_logprobs, job.asked.prompt);
   answer["usage"] = usage_json(job.total());
   job.add_timings(answer);
   job.exchange->respond(json_response(answer));

@@ -2,6 +2,7 @@
 //
 //   POST /v1/completions       text completion, whole or streamed as server-sent events
 //   POST /v1/chat/completions  the same of a conversation; 501 for a model without a chat template
+//   POST /infill               what belongs between two texts; 501 for a vocabulary without tokens for it
 //   GET  /v1/models, /v1/models/{id}
 //   GET  /health               200 {"status":"ok"}; 503 while loading or draining. Needs no key.
 //   GET  /ready                the same, and 503 while the engine makes no progress

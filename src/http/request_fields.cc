@@ -15,14 +15,32 @@ constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 constexpr auto kCompletions = RequestField::kCompletions;
 constexpr auto kChat = RequestField::kChat;
 constexpr auto kBoth = RequestField::kBoth;
+constexpr auto kInfill = RequestField::kInfill;
+constexpr auto kAll = RequestField::kAll;
 
 constexpr RequestField kFields[] = {
-    {"model", kBoth, false, R"({"type":"string","description":"The id that /v1/models tells"})"},
+    {"model", kAll, false, R"({"type":"string","description":"The id that /v1/models tells"})"},
     {"prompt", kCompletions, true,
      R"({"description":"A text, a list of tokens, or a list of either","oneOf":[{"type":"string"},{"type":"array"}]})"},
     {"suffix", kCompletions, false,
      R"({"type":"string","description":"What comes behind the completion, for models that fill in"})"},
     {"echo", kCompletions, false, R"({"type":"boolean","description":"Begin the answer with the prompt"})"},
+    {"input_prefix", kInfill, false,
+     R"({"type":"string","description":"What stands before the place to fill in"})"},
+    {"input_suffix", kInfill, false, R"({"type":"string","description":"What stands behind it"})"},
+    {"input_extra", kInfill, false,
+     R"({"type":"array","maxItems":1024,"items":{"type":"object","required":["text"],"properties":{"filename":{"type":"string"},"text":{"type":"string"},"time":{}},"additionalProperties":false},"description":"Other files that the model sees; the first go where there is no room"})"},
+    {"prompt", kInfill, false,
+     R"({"type":"string","description":"Goes on from input_prefix: what stands before the cursor in its line"})"},
+    {"n_predict", kInfill, false,
+     R"({"type":"integer","minimum":-1,"description":"The same as max_tokens; -1: as many as fit"})"},
+    {"n_indent", kInfill, false, R"({"type":"integer","description":"Without effect"})"},
+    {"samplers", kInfill, false, R"({"type":"array","description":"Without effect"})"},
+    {"cache_prompt", kInfill, false, R"({"type":"boolean","description":"Without effect"})"},
+    {"id_slot", kInfill, false, R"({"type":"integer","description":"Without effect"})"},
+    {"t_max_prompt_ms", kInfill, false, R"({"type":"number","description":"Without effect"})"},
+    {"t_max_predict_ms", kInfill, false, R"({"type":"number","description":"Without effect"})"},
+    {"response_fields", kInfill, false, R"({"type":"array","description":"Without effect"})"},
     {"messages", kChat, true,
      R"({"type":"array","items":{"type":"object","required":["role"]},"description":"The conversation"})"},
     {"tools", kChat, false,
@@ -40,44 +58,47 @@ constexpr RequestField kFields[] = {
     {"add_generation_prompt", kChat, false, R"({"type":"boolean"})"},
     {"continue_final_message", kChat, false,
      R"({"type":"boolean","description":"Go on with the last message; needs add_generation_prompt: false"})"},
-    {"max_tokens", kBoth, false, R"({"type":"integer","minimum":1})"},
+    {"max_tokens", kAll, false,
+     R"({"type":"integer","minimum":0,"description":"0 only together with echo or prompt_logprobs"})"},
     {"max_completion_tokens", kBoth, false,
-     R"({"type":"integer","minimum":1,"description":"The same as max_tokens"})"},
-    {"min_tokens", kBoth, false,
+     R"({"type":"integer","minimum":0,"description":"The same as max_tokens"})"},
+    {"min_tokens", kAll, false,
      R"({"type":"integer","minimum":0,"description":"No end before so many tokens"})"},
-    {"temperature", kBoth, false, R"({"type":"number","minimum":0,"maximum":100})"},
-    {"top_p", kBoth, false, R"({"type":"number","exclusiveMinimum":0,"maximum":1})"},
-    {"top_k", kBoth, false, R"({"type":"integer","minimum":-1,"description":"0 or -1: all"})"},
-    {"min_p", kBoth, false, R"({"type":"number","minimum":0,"maximum":1})"},
-    {"repeat_penalty", kBoth, false, R"({"type":"number","minimum":0.01,"maximum":100})"},
+    {"temperature", kAll, false, R"({"type":"number","minimum":0,"maximum":100})"},
+    {"top_p", kAll, false, R"({"type":"number","exclusiveMinimum":0,"maximum":1})"},
+    {"top_k", kAll, false, R"({"type":"integer","minimum":-1,"description":"0 or -1: all"})"},
+    {"min_p", kAll, false, R"({"type":"number","minimum":0,"maximum":1})"},
+    {"repeat_penalty", kAll, false, R"({"type":"number","minimum":0.01,"maximum":100})"},
     {"repetition_penalty", kBoth, false,
      R"({"type":"number","minimum":0.01,"maximum":100,"description":"The same as repeat_penalty"})"},
-    {"presence_penalty", kBoth, false, R"({"type":"number","minimum":-2,"maximum":2})"},
-    {"frequency_penalty", kBoth, false, R"({"type":"number","minimum":-2,"maximum":2})"},
-    {"logit_bias", kBoth, false,
+    {"presence_penalty", kAll, false, R"({"type":"number","minimum":-2,"maximum":2})"},
+    {"frequency_penalty", kAll, false, R"({"type":"number","minimum":-2,"maximum":2})"},
+    {"logit_bias", kAll, false,
      R"({"type":"object","additionalProperties":{"type":"number","minimum":-100,"maximum":100},"description":"By token id"})"},
     {"logprobs", kBoth, false,
      R"({"description":"Completions: how many alternatives, 0 to 20; chats: true or false","oneOf":[{"type":"integer","minimum":0,"maximum":20},{"type":"boolean"}]})"},
     {"top_logprobs", kChat, false, R"({"type":"integer","minimum":0,"maximum":20})"},
+    {"prompt_logprobs", kBoth, false,
+     R"({"type":"integer","minimum":0,"maximum":20,"description":"Log-probabilities of the prompt's tokens, and how many alternatives with each; not streamed"})"},
     {"n", kBoth, false,
      R"({"type":"integer","minimum":1,"maximum":128,"description":"Choice i draws with seed + i"})"},
     {"best_of", kCompletions, false, R"({"type":"integer","description":"Only the same as n"})"},
-    {"seed", kBoth, false, R"({"type":"integer","minimum":0})"},
-    {"stop", kBoth, false,
+    {"seed", kAll, false, R"({"type":"integer","minimum":0})"},
+    {"stop", kAll, false,
      R"({"description":"Up to 4 texts that end the answer","oneOf":[{"type":"string"},{"type":"array","items":{"type":"string"},"maxItems":4}]})"},
-    {"stop_token_ids", kBoth, false, R"({"type":"array","items":{"type":"integer","minimum":0}})"},
-    {"ignore_eos", kBoth, false, R"({"type":"boolean"})"},
-    {"stream", kBoth, false, R"({"type":"boolean"})"},
+    {"stop_token_ids", kAll, false, R"({"type":"array","items":{"type":"integer","minimum":0}})"},
+    {"ignore_eos", kAll, false, R"({"type":"boolean"})"},
+    {"stream", kAll, false, R"({"type":"boolean"})"},
     {"stream_options", kBoth, false,
      R"({"type":"object","properties":{"include_usage":{"type":"boolean"},"continuous_usage_stats":{"type":"boolean"}},"additionalProperties":false})"},
-    {"response_format", kBoth, false,
+    {"response_format", kAll, false,
      R"({"type":"object","description":"{type: text}, {type: json_object} or {type: json_schema, json_schema: {schema}}"})"},
-    {"structured_outputs", kBoth, false,
+    {"structured_outputs", kAll, false,
      R"({"type":"object","description":"One of json, regex, grammar, choice, json_object"})"},
-    {"grammar", kBoth, false, R"({"type":"string","description":"EBNF that the answer follows"})"},
-    {"regex", kBoth, false,
+    {"grammar", kAll, false, R"({"type":"string","description":"EBNF that the answer follows"})"},
+    {"regex", kAll, false,
      R"({"type":"string","description":"Regular expression that the whole answer matches"})"},
-    {"json_schema", kBoth, false,
+    {"json_schema", kAll, false,
      R"({"description":"JSON schema of the answer","oneOf":[{"type":"object"},{"type":"boolean"}]})"},
     {"guided_json", kBoth, false,
      R"({"description":"JSON schema of the answer","oneOf":[{"type":"object"},{"type":"string"}]})"},
@@ -165,7 +186,7 @@ bool RequestReader::read(std::string_view key, const Json& value) {
     call.model = value.as_string();
   } else if (key == "max_tokens" || key == "max_completion_tokens") {
     once(limit_key);
-    s.max_tokens = value.as_int(1, kMaxInt);
+    s.max_tokens = value.as_int(0, kMaxInt);
   } else if (key == "min_tokens") {
     s.min_tokens = value.as_int(0, kMaxInt);
   } else if (key == "temperature") {
@@ -189,6 +210,8 @@ bool RequestReader::read(std::string_view key, const Json& value) {
     s.logit_bias = read_bias(value);
   } else if (key == "logprobs") {
     read_logprobs(*this, value);
+  } else if (key == "prompt_logprobs") {
+    call.prompt_logprobs = s.prompt_logprobs = value.as_int(0, 20);
   } else if (key == "top_logprobs" && where == kChat) {
     top_logprobs = value.as_int(0, 20);
   } else if (key == "n") {
@@ -236,6 +259,10 @@ void RequestReader::check() const {
                  "unsupported");
   if (top_logprobs >= 0 && shared.logprobs < 0)
     refuse_field("top_logprobs", "expected only together with logprobs: true");
+  if (call.stream && shared.prompt_logprobs >= 0)
+    refuse_field("prompt_logprobs", "not supported together with stream: true", "unsupported");
+  if (shared.max_tokens == 0 && where != kInfill && !call.echo && shared.prompt_logprobs < 0)
+    refuse_field(limit_key, "found 0, expected at least 1, or echo or prompt_logprobs with it");
   if (shared.min_tokens > shared.max_tokens)
     refuse_field("min_tokens", "found " + std::to_string(shared.min_tokens) +
                                    ", expected at most max_tokens: " + std::to_string(shared.max_tokens));

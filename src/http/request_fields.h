@@ -16,7 +16,7 @@
 namespace hoist::http {
 
 struct RequestField {
-  enum Where : unsigned { kCompletions = 1, kChat = 2, kBoth = 3 };
+  enum Where : unsigned { kCompletions = 1, kChat = 2, kBoth = 3, kInfill = 4, kAll = 7 };
   const char* name;
   Where where;
   bool required;

@@ -45,10 +45,27 @@ AnswerParser::AnswerParser(const AnswerStyle& style)
       at_(style.in_reasoning ? At::kReasoning
           : style.reasoning  ? At::kStart
                              : At::kAnswer),
-      trim_(style.in_reasoning) {}
+      trim_(style.in_reasoning),
+      xml_(style.texts) {}
 
 std::string_view AnswerParser::marker() const {
-  return style_.tools == ToolStyle::kTagged ? kCall : style_.tools == ToolStyle::kMistral ? kMistral : "";
+  if (in_tags()) return kCall;
+  if (style_.tools == ToolStyle::kDeepSeek) return DeepSeekCall::kCallsBegin;
+  return style_.tools == ToolStyle::kMistral ? kMistral : "";
+}
+
+CallReader& AnswerParser::reader() {
+  if (style_.tools == ToolStyle::kXml) return xml_;
+  if (style_.tools == ToolStyle::kDeepSeek) return deepseek_;
+  if (style_.tools == ToolStyle::kPython) return python_;
+  return scanner_;
+}
+
+void AnswerParser::next_reader() {
+  scanner_ = CallScanner();
+  if (style_.tools == ToolStyle::kXml) xml_ = XmlCall(style_.texts);
+  if (style_.tools == ToolStyle::kDeepSeek) deepseek_ = DeepSeekCall();
+  if (style_.tools == ToolStyle::kPython) python_ = PythonCall();
 }
 
 void AnswerParser::feed(std::string_view text, http::CompletionEvent& event) {
@@ -99,6 +116,11 @@ bool AnswerParser::step(bool last, http::CompletionEvent& event) {
           held_.erase(0, raw_.size());
           at_ = At::kCall;
         }
+      } else if (style_.tools == ToolStyle::kPython && rest.starts_with("[")) {
+        raw_ = held_.substr(0, blanks + 1);
+        held_.erase(0, blanks + 1);
+        list_ = true;
+        at_ = At::kCall;
       } else if (style_.tools == ToolStyle::kList && rest.starts_with("[")) {
         raw_ = held_.substr(0, blanks);
         held_.erase(0, blanks);
@@ -110,7 +132,7 @@ bool AnswerParser::step(bool last, http::CompletionEvent& event) {
     case At::kBeforeCall: {
       const size_t blanks = first_visible(held_);
       if (blanks == held_.size() && !last) return false;
-      if (style_.tools == ToolStyle::kTagged || held_.substr(blanks).empty()) {
+      if (in_tags() || style_.tools == ToolStyle::kDeepSeek || held_.substr(blanks).empty()) {
         at_ = At::kCall;
         return true;
       }
@@ -220,7 +242,7 @@ bool AnswerParser::in_text(bool last, http::CompletionEvent& event) {
   raw_ = held_.substr(said.size(), at + mark.size() - said.size());
   held_.erase(0, at + mark.size());
   list_ = false;
-  scanner_ = CallScanner();
+  next_reader();
   at_ = At::kBeforeCall;
   return true;
 }
@@ -246,32 +268,32 @@ void AnswerParser::add_arguments(std::string text, http::CompletionEvent& event)
 void AnswerParser::give_up(http::CompletionEvent& event) {
   event.text += raw_;
   raw_.clear();
-  scanner_ = CallScanner();
-  at_ = style_.tools == ToolStyle::kTagged ? At::kText : At::kPlain;
+  next_reader();
+  at_ = in_tags() || style_.tools == ToolStyle::kDeepSeek ? At::kText : At::kPlain;
 }
 
 bool AnswerParser::in_call(bool last, http::CompletionEvent& event) {
-  const size_t used = scanner_.feed(held_);
+  const size_t used = reader().feed(held_);
   if (!announced_) raw_ += held_.substr(0, used);
   held_.erase(0, used);
-  if (!announced_ && scanner_.named()) {
+  if (!announced_ && reader().named()) {
     raw_.clear();
-    begin_call(scanner_.name(), event);
+    begin_call(reader().name(), event);
   }
-  add_arguments(scanner_.take_arguments(), event);
-  if (scanner_.state() == CallScanner::State::kOpen) {
+  add_arguments(reader().take_arguments(), event);
+  if (reader().state() == CallScanner::State::kOpen) {
     if (last && !announced_) {
       give_up(event);
       return true;
     }
     return false;
   }
-  if (scanner_.state() == CallScanner::State::kFailed && !announced_) {
+  if (reader().state() == CallScanner::State::kFailed && !announced_) {
     give_up(event);
     return true;
   }
   announced_ = false;
-  scanner_ = CallScanner();
+  next_reader();
   at_ = At::kBetween;
   return true;
 }
@@ -280,7 +302,22 @@ bool AnswerParser::between(bool last) {
   const size_t blanks = first_visible(held_);
   const std::string_view rest = std::string_view(held_).substr(blanks);
   if (rest.empty() && !last) return false;
-  if (style_.tools == ToolStyle::kTagged) {
+  if (style_.tools == ToolStyle::kDeepSeek) {
+    const Begins more = begins(rest, DeepSeekCall::kBegin), end = begins(rest, DeepSeekCall::kCallsEnd);
+    if ((more == Begins::kMaybe || end == Begins::kMaybe) && !last) return false;
+    if (more == Begins::kYes) {
+      raw_ = held_.substr(0, blanks);
+      held_.erase(0, blanks);
+      at_ = At::kCall;
+      return true;
+    }
+    held_ =
+        end == Begins::kYes ? std::string(rest.substr(DeepSeekCall::kCallsEnd.size())) : std::string(rest);
+    at_ = At::kAnswer;
+    trim_ = true;
+    return true;
+  }
+  if (in_tags()) {
     const Begins b = begins(rest, kCallEnd);
     if (b == Begins::kMaybe && !last) return false;
     held_ = b == Begins::kYes ? std::string(rest.substr(kCallEnd.size())) : std::string(rest);

@@ -3,34 +3,44 @@
 // Formats. Reasoning: <think>...</think> in front, opened by the model or by its template. Calls: Hermes and
 // Qwen write <tool_call>{"name":..., "arguments":...}</tool_call>, each by itself; Llama 3 a bare
 // {"name":..., "parameters":...} as the whole answer, several with ';' between; Mistral [TOOL_CALLS] and a
-// list of such objects, or a name, [ARGS] and the arguments. Text that only looks like a call is given out as
-// text. How the text was cut into pieces changes nothing but how the pieces of the answer are cut.
+// list of such objects, or a name, [ARGS] and the arguments; Qwen3-Coder <tool_call> around a form
+// (xml_call.h); DeepSeek calls between marks of its own (deepseek_call.h). Text that only looks like a call
+// is given out as text. How the text was cut into pieces changes nothing but how the pieces of the answer are
+// cut.
 //
 // White space around reasoning and around calls goes; other text is kept as it is.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "http/completion_engine.h"
 #include "serve/call_scanner.h"
+#include "serve/deepseek_call.h"
+#include "serve/python_call.h"
+#include "serve/xml_call.h"
 
 namespace hoist::serve {
 
 enum class ToolStyle : uint8_t {
   kNone,
-  kTagged,   // Hermes, Qwen
-  kObject,   // Llama 3
-  kMistral,  //
-  kList,     // a list of {"name", "arguments"} as the whole answer: what a forced call is where none is known
+  kTagged,    // Hermes, Qwen
+  kObject,    // Llama 3
+  kMistral,   //
+  kXml,       // Qwen3-Coder
+  kDeepSeek,  //
+  kPython,    // Llama 3.2 and 4, where the template shows it
+  kList,  // a list of {"name", "arguments"} as the whole answer: what a forced call is where none is known
 };
 
 struct AnswerStyle {
   bool reasoning = false;     // the answer may begin with <think>
   bool in_reasoning = false;  // the prompt has opened it
   ToolStyle tools = ToolStyle::kNone;
-  uint64_t id_seed = 0;  // ids of calls are drawn from this
+  uint64_t id_seed = 0;                         // ids of calls are drawn from this
+  std::shared_ptr<const TextParameters> texts;  // with kXml; may be null
 };
 
 class AnswerParser {
@@ -63,6 +73,9 @@ class AnswerParser {
   void add_arguments(std::string text, http::CompletionEvent& event);
   void give_up(http::CompletionEvent& event);
   std::string_view marker() const;
+  bool in_tags() const { return style_.tools == ToolStyle::kTagged || style_.tools == ToolStyle::kXml; }
+  CallReader& reader();
+  void next_reader();
 
   const AnswerStyle style_;
   At at_;
@@ -71,6 +84,9 @@ class AnswerParser {
   std::string held_;   // not yet certain
   std::string raw_;    // of a call that is not certain yet, with its marker
   CallScanner scanner_;
+  XmlCall xml_;
+  DeepSeekCall deepseek_;
+  PythonCall python_;
   bool announced_ = false;  // the call under way was emitted
   int64_t calls_ = 0;
 };

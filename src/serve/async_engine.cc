@@ -57,6 +57,9 @@ struct AsyncEngine::Choice {
   int64_t min_tokens = 0;
   bool started = false;  // produced a token: no longer counted as waiting
   bool finished = false;
+  bool silent = false;    // ends where its first token would be
+  int32_t first_id = -1;  // of a prompt whose log-probabilities are wanted, until they begin
+  size_t unwritten = 0;   // of the prompt's tokens that come next
   http::CompletionUsage usage;
   Clock::time_point first{};
 };
@@ -212,6 +215,9 @@ void AsyncEngine::start(std::unique_ptr<Job> job) {
         c.parser.emplace(style);
       }
       c.min_tokens = s.min_tokens;
+      c.silent = prepared.silent;
+      c.unwritten = prepared.unwritten;
+      if (s.prompt_logprobs >= 0) c.first_id = s.prompt.front();
       c.usage.prompt_tokens = static_cast<int64_t>(s.prompt.size());
       taken.usage = c.usage;
       c.sequence = engine_.add(std::move(s));
@@ -226,6 +232,7 @@ void AsyncEngine::start(std::unique_ptr<Job> job) {
     j->sink(std::move(event));
     return;
   }
+  taken.prompt_text = std::move(prepared.prompt_text);
   jobs_[j->handle] = std::move(job);
   j->sink(std::move(taken));
 }
@@ -240,33 +247,58 @@ void AsyncEngine::drop(Job& job) {
   }
 }
 
+http::TokenLogprobs AsyncEngine::shown(const decode::StepLogprobs& step) const {
+  const auto text = [&](const decode::TokenLogprob& t) {
+    return http::TokenText{preparer_.token_bytes(t.token), t.logprob, t.token};
+  };
+  http::TokenLogprobs out;
+  out.chosen = text(step.chosen);
+  out.rank = step.rank;
+  for (const decode::TokenLogprob& t : step.top) out.top.push_back(text(t));
+  return out;
+}
+
+void AsyncEngine::add_prompt(Choice& c, const decode::TokenEvent& e, http::CompletionEvent& event) const {
+  const auto add = [&](http::TokenLogprobs step) {
+    step.written = c.unwritten == 0;
+    if (c.unwritten > 0) --c.unwritten;
+    event.prompt_logprobs.push_back(std::move(step));
+  };
+  if (c.first_id >= 0) {
+    http::TokenLogprobs step;
+    step.chosen = {preparer_.token_bytes(c.first_id), 0, c.first_id};
+    step.known = false;
+    add(std::move(step));
+    c.first_id = -1;
+  }
+  for (const decode::StepLogprobs& step : e.prompt_logprobs) add(shown(step));
+}
+
 void AsyncEngine::handle(const decode::TokenEvent& e) {
   auto it = by_sequence_.find(e.id);
   if (it == by_sequence_.end()) return;
   Job& job = *it->second.first;
   Choice& c = job.choices[it->second.second];
+  http::CompletionEvent event;
+  event.choice = static_cast<int64_t>(it->second.second);
+  add_prompt(c, e, event);
+  if (e.token == decode::kNoToken && e.finish == decode::Finish::kNone) {  // a prompt's piece was read
+    event.usage = c.usage;
+    return job.sink(std::move(event));
+  }
   const Clock::time_point now = Clock::now();
   if (!c.started) {
     c.started = true;
     c.first = now;
     places_.give(job.scope, 1);
   }
-  http::CompletionEvent event;
-  event.choice = static_cast<int64_t>(it->second.second);
-  c.usage.completion_tokens = e.generated;
+  c.usage.completion_tokens = c.silent ? 0 : e.generated;
   c.usage.cached_tokens = e.reused;
   event.usage = c.usage;
   const bool may_stop = e.generated > c.min_tokens;
   std::string text;
-  if (e.token != decode::kNoToken) text = c.stream.feed(e.token, may_stop);
-  if (e.logprobs) {
-    const auto shown = [&](const decode::TokenLogprob& t) {
-      return http::TokenText{preparer_.token_bytes(t.token), t.logprob};
-    };
-    http::TokenLogprobs& step = event.logprobs.emplace_back();
-    step.chosen = shown(e.logprobs->chosen);
-    for (const decode::TokenLogprob& t : e.logprobs->top) step.top.push_back(shown(t));
-  }
+  if (e.token != decode::kNoToken && !c.silent) text = c.stream.feed(e.token, may_stop);
+  if (e.logprobs) event.logprobs.push_back(shown(*e.logprobs));
   using http::FinishReason;
   if (c.stream.stopped()) {
     event.finished = true;
@@ -280,8 +312,9 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   } else if (e.finish != decode::Finish::kNone) {
     event.finished = true;
     text += c.stream.finish(may_stop);
-    event.reason =
-        c.stream.stopped() || e.finish == decode::Finish::kStop ? FinishReason::kStop : FinishReason::kLength;
+    event.reason = c.silent                                                  ? FinishReason::kLength
+                   : c.stream.stopped() || e.finish == decode::Finish::kStop ? FinishReason::kStop
+                                                                             : FinishReason::kLength;
   }
   if (c.parser) {
     c.parser->feed(text, event);
@@ -294,7 +327,7 @@ void AsyncEngine::handle(const decode::TokenEvent& e) {
   if (event.finished) event.timings = {milliseconds(job.began, c.first), milliseconds(c.first, now)};
   const bool finished = event.finished;
   if (finished || !event.text.empty() || !event.reasoning.empty() || !event.tool_calls.empty() ||
-      !event.logprobs.empty())
+      !event.logprobs.empty() || !event.prompt_logprobs.empty())
     job.sink(std::move(event));
   if (!finished) return;
   c.finished = true;

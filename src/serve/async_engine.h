@@ -52,6 +52,8 @@ class AsyncEngine final : public http::CompletionEngine {
   void work();
   void start(std::unique_ptr<Job> job);
   void handle(const decode::TokenEvent& event);
+  http::TokenLogprobs shown(const decode::StepLogprobs& step) const;
+  void add_prompt(Choice& choice, const decode::TokenEvent& from, http::CompletionEvent& to) const;
   void publish(bool busy);
   void drop(Job& job);
 

@@ -6,8 +6,6 @@
 namespace hoist::serve {
 namespace {
 
-bool blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
 // The text of a JSON string with its quotes; false: not one.
 bool unquote(const std::string& json, std::string& out) {
   try {
@@ -24,19 +22,6 @@ bool unquote(const std::string& json, std::string& out) {
 bool about_arguments(const std::string& key) { return key == "\"arguments\"" || key == "\"parameters\""; }
 
 }  // namespace
-
-std::string CallScanner::take_arguments() {
-  if (!named()) return "";
-  std::string out = std::move(arguments_);
-  arguments_.clear();
-  return out;
-}
-
-size_t CallScanner::feed(std::string_view text) {
-  size_t i = 0;
-  while (i < text.size() && state_ == State::kOpen) take(text[i++]);
-  return i;
-}
 
 // What has been read is a whole value; false: not what its key calls for.
 bool CallScanner::end_value() {
@@ -64,7 +49,7 @@ void CallScanner::take(char c) {
     case At::kBegin:
       if (c == '{')
         at_ = At::kKeyOrEnd;
-      else if (!blank(c))
+      else if (!is_blank(c))
         fail();
       return;
     case At::kKeyOrEnd:
@@ -72,7 +57,7 @@ void CallScanner::take(char c) {
       if (c == '"') {
         key_ = "\"";
         at_ = At::kKeyText;
-      } else if (!blank(c)) {
+      } else if (!is_blank(c)) {
         fail();  // an empty object is no call either
       }
       return;
@@ -89,11 +74,11 @@ void CallScanner::take(char c) {
     case At::kColon:
       if (c == ':')
         at_ = At::kValue;
-      else if (!blank(c))
+      else if (!is_blank(c))
         fail();
       return;
     case At::kValue:
-      if (blank(c)) return;
+      if (is_blank(c)) return;
       if (about_arguments(key_) && has_arguments_) return fail();
       at_ = At::kInValue;
       value_.clear();
@@ -118,7 +103,7 @@ void CallScanner::take(char c) {
         at_ = At::kNext;
         return take(c);
       }
-      if (stack_.empty() && blank(c)) {
+      if (stack_.empty() && is_blank(c)) {
         at_ = At::kNext;
         return end_value() ? void() : fail();
       }
@@ -148,7 +133,7 @@ void CallScanner::take(char c) {
         if (!named()) return fail();
         if (!has_arguments_) arguments_ = "{}";
         state_ = State::kDone;
-      } else if (!blank(c)) {
+      } else if (!is_blank(c)) {
         fail();
       }
       return;

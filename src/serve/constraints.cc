@@ -100,9 +100,17 @@ std::shared_ptr<const text::Constraint> Constraints::get(const http::AnswerForma
 std::shared_ptr<const text::Constraint> Constraints::get(const text::TaggedValues& values,
                                                          const std::string& field) {
   std::string key = values.several ? "calls" : "call";
-  for (const std::string* part : {&values.begin, &values.end, &values.separator}) add(key, *part);
-  for (const auto& c : values.choices)
+  for (const std::string* part : {&values.begin, &values.end, &values.separator, &values.stop})
+    add(key, *part);
+  for (const auto& c : values.choices) {
     for (const std::string* part : {&c.before, &c.schema, &c.after}) add(key, *part);
+    key += "fields " + std::to_string(c.fields.size()) + ':';
+    for (const auto& f : c.fields) {
+      for (const std::string* part : {&f.before, &f.schema, &f.after}) add(key, *part);
+      key += f.required ? 'r' : 'o';
+      key += f.text ? 't' : 'j';
+    }
+  }
   return find(std::move(key), field, [&] { return text::Grammar::from_tagged_values(values); });
 }
 

@@ -1,5 +1,6 @@
 #include "serve/preparer.h"
 
+#include <algorithm>
 #include <ctime>
 #include <random>
 
@@ -91,10 +92,14 @@ std::vector<int32_t> Preparer::prompt_of(const http::CompletionRequest& r, Prepa
     style.in_reasoning = style.reasoning && opens_reasoning(prompt);
     if (!r.chat->tools.empty() && r.chat->choice != http::ToolChoice::kNone)
       style.tools = tool_style_of(*source_.chat);
+    if (style.tools == ToolStyle::kXml)
+      style.texts = std::make_shared<const TextParameters>(text_parameters(r.chat->tools));
     out.style = style;
     for (const std::string_view mark :
          {kThink, kThinkEnd, std::string_view("<tool_call>"), std::string_view("</tool_call>"),
-          std::string_view("[TOOL_CALLS]"), std::string_view("[ARGS]"), std::string_view("<|python_tag|>")}) {
+          std::string_view("[TOOL_CALLS]"), std::string_view("[ARGS]"), std::string_view("<|python_tag|>"),
+          DeepSeekCall::kCallsBegin, DeepSeekCall::kCallsEnd, DeepSeekCall::kBegin, DeepSeekCall::kEnd,
+          DeepSeekCall::kSeparator}) {
       const bool thinks = mark == kThink || mark == kThinkEnd;
       if (thinks ? !style.reasoning : style.tools == ToolStyle::kNone) continue;
       const auto id = model_.tokenizer->token_to_id(mark);
@@ -103,13 +108,20 @@ std::vector<int32_t> Preparer::prompt_of(const http::CompletionRequest& r, Prepa
     // The template has written the special tokens.
     ids = decode::encode_prompt(model_, prompt, false);
   } else if (r.suffix) {
-    if (!infill_)
-      throw http::NotSupportedError("suffix: this model's vocabulary has no tokens to fill in text with");
-    ids = infill_prompt(*model_.tokenizer, *infill_, r.prompt, *r.suffix);
+    if (!infill_) throw http::NotSupportedError("this model's vocabulary has no tokens to fill in text with");
+    // Where the answer may be of any length, the other files leave it a quarter of the context.
+    const int64_t answer = std::min(r.max_tokens, longest_ / 4);
+    ids = infill_prompt(*model_.tokenizer, *infill_, r.prompt, *r.suffix, r.extra, longest_ - answer - 1);
   } else if (!r.prompt_ids.empty()) {
     for (const int64_t id : r.prompt_ids) ids.push_back(check_id(id, "prompt"));
+    if (r.echo) out.prompt_text = model_.tokenizer->decode(ids, false);
   } else {
     ids = decode::encode_prompt(model_, r.prompt);
+    const auto unwritten = [&](int32_t id) {
+      return model_.tokenizer->is_special(id) &&
+             !std::string_view(r.prompt).starts_with(model_.tokenizer->id_to_token(id).value_or(""));
+    };
+    while (out.unwritten < ids.size() && unwritten(ids[out.unwritten])) ++out.unwritten;
   }
   return ids;
 }
@@ -125,7 +137,14 @@ void Preparer::constrain(const http::CompletionRequest& r, int64_t room, Prepare
     if (r.chat->choice == http::ToolChoice::kNamed)
       std::erase_if(tools, [&](const http::Tool& t) { return t.name != r.chat->tool_name; });
     const bool several = r.chat->choice == http::ToolChoice::kRequired && r.chat->parallel_tool_calls;
-    constraint = constraints_.get(forced_calls(tools, several, out.style->tools), "tools");
+    const auto calls = [&] {
+      try {
+        return forced_calls(tools, several, out.style->tools, *source_.chat);
+      } catch (const Error& e) {
+        throw http::FieldError(e.code(), "tools", e.what());
+      }
+    };
+    constraint = constraints_.get(calls(), "tools");
   } else {
     return;
   }
@@ -152,10 +171,12 @@ Prepared Preparer::prepare(http::CompletionRequest r) {
   s.prompt = prompt_of(r, out);
   const int64_t n = static_cast<int64_t>(s.prompt.size());
   if (n >= longest_) throw http::ContextLengthError(n, std::min(context_, longest_));
-  s.max_tokens = std::min(r.max_tokens, longest_ - n);
+  out.silent = r.max_tokens == 0;
+  s.max_tokens = std::clamp<int64_t>(r.max_tokens, 1, longest_ - n);
   s.min_tokens = r.min_tokens;
   s.ignore_eos = r.ignore_eos;
-  s.logprobs = r.logprobs;
+  s.logprobs = out.silent ? -1 : r.logprobs;
+  s.prompt_logprobs = r.prompt_logprobs;
   s.scope = r.scope;
   s.tenant = static_cast<int32_t>(r.scope);  // a number from 1 to that of the keys
   s.priority = static_cast<int32_t>(r.priority);

@@ -22,6 +22,9 @@ struct Prepared {
   std::vector<decode::SequenceRequest> sequences;  // one per choice
   decode::TextStreamOptions stream;
   std::optional<AnswerStyle> style;  // of chats
+  bool silent = false;               // the prompt is read and nothing said: one token, which nobody sees
+  size_t unwritten = 0;              // tokens in front of a prompt that its text does not hold
+  std::string prompt_text;           // of ids that are echoed
 };
 
 class Preparer {

@@ -3,7 +3,11 @@
 // Links: io
 #include "base/check.h"
 #include "serve/answer_parser.cc"  // all it needs of serve; the layer would bring the engine along
+#include "serve/call_reader.cc"
 #include "serve/call_scanner.cc"
+#include "serve/deepseek_call.cc"
+#include "serve/python_call.cc"
+#include "serve/xml_call.cc"
 
 using namespace hoist;
 using namespace hoist::serve;
@@ -46,9 +50,10 @@ std::string parse(const AnswerStyle& style, std::string_view text, size_t step) 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   AnswerStyle style;
-  style.tools = static_cast<ToolStyle>(data[0] % 5);
-  style.reasoning = data[0] / 5 % 2;
-  style.in_reasoning = style.reasoning && data[0] / 10 % 2;
+  style.texts = std::make_shared<const TextParameters>(TextParameters{{"f", {"s"}}});
+  style.tools = static_cast<ToolStyle>(data[0] % 8);
+  style.reasoning = data[0] / 8 % 2;
+  style.in_reasoning = style.reasoning && data[0] / 16 % 2;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::string whole = parse(style, text, text.size());
   HOIST_CHECK(parse(style, text, 1) == whole && parse(style, text, 7) == whole, "cuts change nothing");

@@ -1,7 +1,6 @@
-// Any bytes as the body of POST /v1/completions, /v1/chat/completions or an encoder's routes, and as an HTTP
-// request on the wire. What is accepted is in range and the refusals are ApiErrors; how the wire is cut into
-// packets changes nothing.
-// Links: http io
+// Any bytes as the body of POST /v1/completions, /v1/chat/completions, /infill or an encoder's routes, and as
+// an HTTP request on the wire. What is accepted is in range and the refusals are ApiErrors; how the wire is
+// cut into packets changes nothing. Links: http io
 #include <algorithm>
 
 #include "base/check.h"
@@ -10,6 +9,7 @@
 #include "http/chat_request.h"
 #include "http/completion_request.h"
 #include "http/encoder_request.h"
+#include "http/infill_request.h"
 #include "http/request_head.h"
 
 using namespace hoist;
@@ -17,10 +17,11 @@ using namespace hoist::http;
 
 namespace {
 
-void check_body(std::string_view text, bool chat) {
+void check_body(std::string_view text, CompletionsCall (*parse)(std::string_view, size_t)) {
+  const bool chat = parse == parse_chat_call, infill = parse == parse_infill_call;
   CompletionsCall call;
   try {
-    call = chat ? parse_chat_call(text, 1 << 20) : parse_completions_call(text, 1 << 20);
+    call = parse(text, 1 << 20);
   } catch (const ApiError& error) {
     HOIST_CHECK(error.status == 400 && !error.message.empty(), "a refusal says why");
     error_json(error);
@@ -28,7 +29,11 @@ void check_body(std::string_view text, bool chat) {
   }
   HOIST_CHECK(!call.sequences.empty() && call.sequences.size() <= CompletionsCall::kMaxPrompts, "prompts");
   for (const CompletionRequest& r : call.sequences) {
-    HOIST_CHECK(r.max_tokens >= 1 && r.temperature >= 0 && r.temperature <= 100, "range");
+    HOIST_CHECK(r.max_tokens >= (infill || call.echo || r.prompt_logprobs >= 0 ? 0 : 1),
+                "something to answer");
+    HOIST_CHECK(r.prompt_logprobs >= -1 && r.prompt_logprobs <= 20, "range");
+    HOIST_CHECK(infill == call.infill && (!infill || r.suffix), "filling in has two sides");
+    HOIST_CHECK(r.temperature >= 0 && r.temperature <= 100, "range");
     HOIST_CHECK(r.top_p > 0 && r.top_p <= 1 && r.min_p >= 0 && r.min_p <= 1 && r.top_k >= 0, "range");
     HOIST_CHECK(r.repeat_penalty >= 0.01 && r.repeat_penalty <= 100, "range");
     HOIST_CHECK(r.n >= 1 && r.n <= CompletionsCall::kMaxChoices && r.logprobs >= -1 && r.logprobs <= 20,
@@ -96,7 +101,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 2 == 0) {
-    check_body(text, data[0] % 4 == 2);
+    constexpr decltype(&parse_chat_call) kParsers[] = {parse_completions_call, parse_chat_call,
+                                                       parse_infill_call};
+    check_body(text, kParsers[data[0] / 2 % 3]);
     check_encoder_body(text);
   } else {
     check_wire(text);

@@ -158,6 +158,9 @@ TEST(Completions, RefusalsNameTheField) {
       {"logprobs", "21"},
       {"logprobs", "-1"},
       {"logprobs", "true"},
+      {"prompt_logprobs", "21"},
+      {"prompt_logprobs", "-1"},
+      {"prompt_logprobs", "true"},
       {"top_logprobs", "1"},
       {"min_tokens", "-1"},
       {"min_tokens", "17"},
@@ -206,15 +209,16 @@ TEST(Completions, RefusalsNameTheField) {
             "prompt");
   EXPECT_EQ(post(running.port(), {{"prompt", "a"}, {"stop", std::string(1025, 'x')}}, 400)["error"]["param"],
             "stop");
-  EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"echo", true}}, 400)["error"]["param"], "echo");
   const Json both = {{"prompt", "a"}, {"repeat_penalty", 1}, {"repetition_penalty", 1}};
   EXPECT_EQ(post(running.port(), both, 400)["error"]["param"], "repetition_penalty");
   const Json limits = {{"max_completion_tokens", 1}, {"max_tokens", 1}, {"prompt", "a"}};
   EXPECT_EQ(post(running.port(), limits, 400)["error"]["param"], "max_tokens") << "the later one";
   const Json formats = {{"grammar", "root ::= \"a\""}, {"prompt", "a"}, {"regex", "a"}};
   EXPECT_EQ(post(running.port(), formats, 400)["error"]["param"], "regex");
-  const Json echo = {{"prompt", "a"}, {"echo", true}, {"logprobs", 1}};
-  EXPECT_EQ(post(running.port(), echo, 400)["error"]["param"], "echo");
+  const Json streamed = {{"prompt", "a"}, {"prompt_logprobs", 1}, {"stream", true}};
+  EXPECT_EQ(post(running.port(), streamed, 400)["error"]["param"], "prompt_logprobs");
+  const Json nothing = {{"prompt", "a"}, {"max_completion_tokens", 0}};
+  EXPECT_EQ(post(running.port(), nothing, 400)["error"]["param"], "max_completion_tokens");
   EXPECT_EQ(post(running.port(), {{"prompt", {1}}, {"suffix", "s"}}, 400)["error"]["param"], "suffix");
   EXPECT_EQ(post(running.port(), {{"prompt", {"a", "b"}}, {"n", 65}}, 400)["error"]["param"], "n");
   const Json lonely = {{"prompt", "a"}, {"stream_options", {{"include_usage", true}}}};

@@ -56,6 +56,7 @@ FakeEngine::Sequence FakeEngine::plan(const CompletionRequest& request, int64_t 
   sequence.reason = FinishReason::kLength;
   std::string text;
   const int64_t count = std::min(request.max_tokens, options_.context - prompt_tokens);
+  if (count == 0) sequence.pieces.emplace_back();
   for (int64_t i = 0; i < count; ++i) {
     std::string piece = options_.token.empty() ? story_token(i) : options_.token;
     text += piece;
@@ -85,6 +86,8 @@ FakeEngine::Handle FakeEngine::submit(CompletionRequest request, CompletionSink 
   if (prompt_tokens >= options_.context) throw ContextLengthError(prompt_tokens, options_.context);
   CompletionEvent taken;
   taken.usage.prompt_tokens = prompt_tokens;
+  if (request.echo)
+    for (const int64_t id : request.prompt_ids) taken.prompt_text += "#" + std::to_string(id);
   if (options_.refuse) try {
       options_.refuse(request);
     } catch (...) {
@@ -96,7 +99,9 @@ FakeEngine::Handle FakeEngine::submit(CompletionRequest request, CompletionSink 
   if (sequences_.size() >= options_.max_queue)
     throw Error(ErrorCode::kResourceExhausted, "the queue is full: " + std::to_string(sequences_.size()) +
                                                    " requests are waiting or running");
-  sink(taken);
+  // From a thread of ours, as engines do: what a server's own thread posts may be overtaken by what others
+  // post.
+  std::thread([&] { sink(taken); }).join();
   if (!taken.finished)
     for (int64_t choice = 0; choice < request.n; ++choice) {
       Sequence sequence = plan(request, prompt_tokens);

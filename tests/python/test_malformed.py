@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 from server_process import missing, serving
 
 ROUTES = ["/", "/health", "/ready", "/metrics", "/v1/models", "/v1/models/stories260K", "/v1/completions",
-          "/v1/chat/completions", "/nowhere", "/v1/models/../health"]
+          "/v1/chat/completions", "/infill", "/nowhere", "/v1/models/../health"]
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW", "get", "G\x01T", ""]
 VALUES = [None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e308, -1e308, 2**31 - 1, 2**31, 2**63 - 1, 2**63, -2**63 - 1, 1e-320,
           "", "a", "1", " ", "\u0000", "\ud7ff\U0001f600", "x" * 5000, [], {}, [[]], [{}], [None], ["a", 1], [-1], [10**9],
@@ -22,7 +22,8 @@ VALUES = [None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e308, -1e308, 2**31 - 1, 2
           [{"role": "user", "content": "hello"}], [{"role": "user", "content": [{"type": "image_url"}]}]]
 FIELDS = ["prompt", "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "repetition_penalty", "seed",
           "stop", "stream", "stream_options", "n", "best_of", "presence_penalty", "frequency_penalty", "logit_bias", "suffix",
-          "logprobs", "echo", "user", "metadata", "model", "no_such_field", "messages", "tools", "response_format"]
+          "logprobs", "echo", "user", "metadata", "model", "no_such_field", "messages", "tools", "response_format", "prompt_logprobs",
+          "input_prefix", "input_suffix", "input_extra", "n_predict", "n_indent", "samplers", "t_max_predict_ms"]
 RAW_VALUES = ["NaN", "Infinity", "-", "01", "1e999", "1e", '"\\ud800"', '"\\x"', "'a'", "tru", "[1,]", '{"a":1,"a":2}',
               "[" * 100 + "]" * 100, "[" * 5000, '{"a":' * 70 + "1" + "}" * 70, "9" * 400, '"\t"', '"\xff"']
 
@@ -104,8 +105,8 @@ def json_body(rng):
 
 def request(rng):
     """(bytes, field to blame or None, whether the answer has no body, whether the head itself is damaged)"""
-    path = rng.choice(ROUTES if rng.random() < 0.4 else ["/v1/completions", "/v1/chat/completions"])
-    usual = "POST" if path.endswith("completions") else "GET"
+    path = rng.choice(ROUTES if rng.random() < 0.4 else ["/v1/completions", "/v1/chat/completions", "/infill"])
+    usual = "POST" if path.endswith(("completions", "infill")) else "GET"
     method = usual if rng.random() < 0.9 else rng.choice(METHODS)
     text, field = json_body(rng) if method == "POST" or rng.random() < 0.2 else ("", None)
     if not (method == "POST" and path == "/v1/completions"):

@@ -137,6 +137,40 @@ def check_sampling(client, model, whole):
         biased.choices[0].text.strip() == post(client, "/detokenize", {"tokens": [token] * 3})["content"].strip()
 
 
+def check_prompt_logprobs(client, model):
+    """Likelihoods of given continuations, asked for as evaluation harnesses do: token ids, echo, logprobs."""
+    create = client.completions.create
+    prompt = post(client, "/tokenize", {"content": PROMPT, "add_special": True})["tokens"]
+    said = create(model=model, prompt=prompt, max_tokens=8, temperature=0, logprobs=1).choices[0]
+    greedy = post(client, "/tokenize", {"content": PROMPT + said.text, "add_special": True})["tokens"]
+    assert greedy[: len(prompt)] == prompt, (greedy, prompt)
+    other = prompt + [greedy[-1]] * 4
+    for most in (0, 1):
+        answer = create(model=model, prompt=[greedy, other], echo=True, max_tokens=most, logprobs=1, temperature=0)
+        assert answer.usage.completion_tokens == 2 * most
+        for ids, choice in zip((greedy, other), answer.choices, strict=True):
+            listed = choice.logprobs
+            assert len(listed.tokens) == len(listed.token_logprobs) == len(listed.text_offset) == len(ids) + most
+            assert listed.token_logprobs[0] is None and listed.top_logprobs[0] is None
+            assert "".join(listed.tokens) == choice.text, (listed.tokens, choice.text)
+            assert all(choice.text[at:].startswith(token) for at, token in zip(listed.text_offset, listed.tokens))
+        values, tops = (getattr(answer.choices[0].logprobs, name)[len(prompt) : len(greedy)]
+                        for name in ("token_logprobs", "top_logprobs"))
+        if len(greedy) == len(prompt) + 8:  # the text was cut into the same tokens again
+            assert values == said.logprobs.token_logprobs, "the bits are those of generation"
+        assert all(value == max(top.values()) for value, top in zip(values, tops))
+    chunks = list(create(model=model, prompt=greedy, echo=True, max_tokens=1, logprobs=1, temperature=0, stream=True))
+    values = [x for c in chunks for choice in c.choices if choice.logprobs for x in choice.logprobs.token_logprobs]
+    assert values == answer.choices[0].logprobs.token_logprobs, values
+    listed = create(model=model, prompt=PROMPT, max_tokens=1, extra_body={"prompt_logprobs": 2}).choices[0].prompt_logprobs
+    assert listed[0] is None and len(listed) == len(prompt)
+    for entry, token in zip(listed[1:], prompt[1:], strict=True):
+        assert len(entry) in (2, 3) and entry[str(token)]["rank"] >= 1 and entry[str(token)]["logprob"] < 0
+    error = expect(openai.InternalServerError, lambda: client.with_options(base_url=str(client.base_url).replace("/v1", "")).post(
+        "/infill", body={"input_prefix": "a", "input_suffix": "b"}, cast_to=object), status_code=501)
+    assert "fill in" in str(error), error
+
+
 def post(client, path, body):
     url = str(client.base_url).removesuffix("/v1/").removesuffix("/v1") + path
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -225,7 +259,7 @@ def check_description(client):
     url = str(client.base_url).removesuffix("/v1/").removesuffix("/v1") + "/openapi.json"
     with urllib.request.urlopen(url, timeout=60) as answer:
         paths = json.load(answer)["paths"]
-    assert {"/v1/completions", "/v1/chat/completions", "/tokenize", "/openapi.json"} <= set(paths), paths.keys()
+    assert {"/v1/completions", "/v1/chat/completions", "/tokenize", "/infill", "/openapi.json"} <= set(paths), paths.keys()
 
 
 @contextlib.contextmanager
@@ -259,6 +293,7 @@ def main():
         check_batches(client, model)
         check_extra_fields(client, model)
         check_errors(client, model)
+        check_prompt_logprobs(client, model)
         check_sampling(client, model, whole)
         check_description(client)
         check_leaving(client, model)

@@ -58,6 +58,7 @@ Parsed parse(const AnswerStyle& style, std::string_view text, size_t cut, std::m
 
 AnswerStyle style_of(ToolStyle tools, bool reasoning = false, bool in_reasoning = false) {
   AnswerStyle s;
+  s.texts = std::make_shared<const TextParameters>(TextParameters{{"f", {"s", "t"}}});
   s.tools = tools;
   s.reasoning = reasoning;
   s.in_reasoning = in_reasoning;
@@ -73,7 +74,9 @@ TEST(AnswerParser, Formats) {
   const AnswerStyle none = style_of(ToolStyle::kNone), think = style_of(ToolStyle::kNone, true),
                     thinking = style_of(ToolStyle::kNone, true, true), tagged = style_of(ToolStyle::kTagged),
                     both = style_of(ToolStyle::kTagged, true), object = style_of(ToolStyle::kObject),
-                    mistral = style_of(ToolStyle::kMistral), list = style_of(ToolStyle::kList);
+                    mistral = style_of(ToolStyle::kMistral), list = style_of(ToolStyle::kList),
+                    xml = style_of(ToolStyle::kXml), deepseek = style_of(ToolStyle::kDeepSeek),
+                    python = style_of(ToolStyle::kPython);
   const Case cases[] = {
       {none, " <think>a</think> <tool_call>{} ", "| <think>a</think> <tool_call>{} |"},
       {think, "<think>\nwhy\n</think>\n\nyes \n", "why|yes \n|"},
@@ -114,6 +117,51 @@ TEST(AnswerParser, Formats) {
        "||f({\"x\": {\"y\": 1}})g({})"},
       {mistral, "[TOOL_CALLS]f{\"x\": \"}\"}", "||f({\"x\": \"}\"})"},
       {mistral, "plain", "|plain|"},
+      {xml,
+       "Well.\n<tool_call>\n<function=f>\n<parameter=s>\n a \"b\"\n\n</parameter>\n<parameter=n>\n[1, 2]\n"
+       "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=g>\n</function>\n</tool_call> ok",
+       "|Well.ok|f({\"s\": \" a \\\"b\\\"\\n\", \"n\": [1, 2]})g({})"},
+      {xml,
+       "<tool_call><function=f><parameter=s>12</parameter><parameter=a>12</parameter><parameter=b>True</"
+       "parameter>"
+       "<parameter=c>not json</parameter><parameter=d></parameter><parameter=t>x</param\n</parameters>"
+       "</parameter></function></tool_call>",
+       "||f({\"s\": \"12\", \"a\": 12, \"b\": true, \"c\": \"not json\", \"d\": \"\", "
+       "\"t\": \"x</param\\n</parameters>\"})"},
+      {xml,
+       "<tool_call><function=f><parameter=s>a</parameter><parameter=s>b</parameter></function></tool_call>",
+       "||f({\"s\": \"a\"})"},
+      {xml, "<tool_call><function=f><parameter=s>\xC3\xA9\t\x01", "||f({\"s\": \"\xC3\xA9\\t\\u0001)"},
+      {xml, "<tool_call>{\"name\":\"f\"}</tool_call>", "|<tool_call>{\"name\":\"f\"}</tool_call>|"},
+      {xml, "<tool_call><function=", "|<tool_call><function=|"},
+      {xml, "<tool_call><function=></function>", "|<tool_call><function=></function>|"},
+      {deepseek,
+       "Hi\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"x\": {\"y\": "
+       "\"```\"}}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{}\n```<"
+       "｜tool▁call▁"
+       "end｜><｜tool▁calls▁end｜>",
+       "|Hi|f({\"x\": {\"y\": \"```\"}})g({})"},
+      {deepseek,
+       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\":1}<｜tool▁call▁end｜><"
+       "｜tool▁call▁begin｜>g"
+       "<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>bye",
+       "|bye|f({\"a\":1})g({})"},
+      {deepseek, "<｜tool▁calls▁begin｜>none", "|<｜tool▁calls▁begin｜>none|"},
+      {deepseek, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\":[1", "||f({\"a\":[1)"},
+      {deepseek, "<｜tool", "|<｜tool|"},
+      {python, " [f(a='x \\'y\\' \"z\"', b=-1.5, c = True), g()]",
+       "||f({\"a\": \"x 'y' \\\"z\\\"\", \"b\": -1.5, \"c\": true})g({})"},
+      {python, "[f(a=[1, 'b', None,], b={'k': [], \"l\": {}, 'm': [{'n': 0}]},)]",
+       "||f({\"a\": [1, \"b\", null], \"b\": {\"k\": [], \"l\": {}, \"m\": [{\"n\": 0}]}})"},
+      {python, "[f(s='\\n\\x41\\u00e9\\U0001F600\\d\\\n')] rest",
+       "| rest|f({\"s\": \"\\nA\\u00e9\\ud83d\\ude00\\\\d\"})"},
+      {python, "[f(x)]", "|[f(x)]|"},
+      {python, "[1, 2]", "|[1, 2]|"},
+      {python, "[see below](http://x)", "|[see below](http://x)|"},
+      {python, "No list.", "|No list.|"},
+      {python, "[f(a=1, a=2)]", "|2)]|f({\"a\": 1)"},
+      {python, "[f(a='x", "||f({\"a\": \"x)"},
+      {python, "[f(a=[1}", "||f({\"a\": [1)"},
       {list, "[{\"name\": \"f\", \"arguments\": {}}, {\"name\": \"g\", \"arguments\": {\"a\":1}}]",
        "||f({})g({\"a\":1})"},
   };
@@ -165,18 +213,70 @@ TEST(AnswerParser, CutsChangeNothing) {
                           ":",
                           "<|python_tag|>",
                           "\"arguments\":",
-                          "\"parameters\""};
+                          "\"parameters\"",
+                          "<function=f>",
+                          "<parameter=s>",
+                          "<parameter=n>",
+                          "</parameter>",
+                          "</function>",
+                          "<｜tool▁calls▁begin｜>",
+                          "<｜tool▁call▁begin｜>",
+                          "<｜tool▁sep｜>",
+                          "{}",
+                          "[f(",
+                          "a=",
+                          "b = 'c\\n'",
+                          ")",
+                          "True",
+                          "'",
+                          "<｜tool▁call▁end｜>",
+                          "<｜tool▁calls▁end｜>"};
   std::mt19937 random(11);
-  for (int round = 0; round < 4000; ++round) {
+  for (int round = 0; round < 10000; ++round) {
     std::string text;
     for (size_t n = random() % 14; n > 0; --n) text += pieces[random() % std::size(pieces)];
-    const AnswerStyle style = style_of(static_cast<ToolStyle>(round % 5), round / 5 % 2, round / 10 % 4 == 3);
+    const AnswerStyle style = style_of(static_cast<ToolStyle>(round % 8), round / 8 % 2, round / 16 % 4 == 3);
     const std::string whole = parse(style, text, 1 << 20, random).summary();
     EXPECT_EQ(parse(style, text, 1, random).summary(), whole) << text;
     EXPECT_EQ(parse(style, text, 0, random).summary(), whole) << text;
     if (style.tools == ToolStyle::kNone && !style.reasoning && !style.in_reasoning) {
       EXPECT_EQ(whole, "|" + text + "|");
     }
+  }
+}
+
+// Of a call in each form, split at every byte: the same, and what is given out early is never taken back.
+TEST(AnswerParser, SplitAnywhere) {
+  const std::pair<ToolStyle, const char*> answers[] = {
+      {ToolStyle::kPython, " [f(a='\xC3\xA9\\u00e9', b={'c': [1.5, None]}), g()]"},
+      {ToolStyle::kXml,
+       "a <tool_call>\n<function=f>\n<parameter=s>\n\xC3\xA9\n<\n</parameter>\n<parameter=n>\n{\"a\": 1}\n"
+       "</parameter>\n</function>\n</tool_call>\n"},
+      {ToolStyle::kDeepSeek,
+       "a<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": \"}\"}\n```"
+       "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+      {ToolStyle::kMistral, "a[TOOL_CALLS]f[ARGS]{\"a\": \"}\"}[TOOL_CALLS]g[ARGS]{}"},
+      {ToolStyle::kTagged, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"}};
+  std::mt19937 random(3);
+  for (const auto& [style, answer] : answers) {
+    const std::string_view text = answer;
+    const std::string whole = parse(style_of(style), text, text.size(), random).summary();
+    EXPECT_NE(whole.find("f({"), std::string::npos) << whole;
+    for (size_t first = 0; first <= text.size(); ++first)
+      for (size_t second = first; second <= text.size(); second += 1 + second % 3) {
+        AnswerParser parser(style_of(style));
+        Parsed out;
+        for (const std::string_view piece :
+             {text.substr(0, first), text.substr(first, second - first), text.substr(second)}) {
+          http::CompletionEvent event;
+          parser.feed(piece, event);
+          take(event, out);
+        }
+        http::CompletionEvent event;
+        parser.finish(event);
+        take(event, out);
+        ASSERT_EQ(out.summary(), whole) << first << " " << second;
+      }
   }
 }
 
@@ -187,7 +287,13 @@ TEST(AnswerParser, LongNames) {
   for (size_t n = longest - 8; n < longest + 8; ++n) {
     const std::string name(n, 'f');
     const std::string mistral = "[TOOL_CALLS]" + name + "[ARGS]{}", json = "{\"name\": \"" + name + "\"}";
+    const std::string xml = "<tool_call><function=" + name + "></function></tool_call>";
+    const std::string deepseek = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>" + name + "<｜tool▁sep｜>{}";
     for (const size_t cut : {size_t{1}, size_t{5}, size_t{1000}}) {
+      EXPECT_EQ(parse(style_of(ToolStyle::kXml), xml, cut, random).summary(),
+                n <= longest ? "||" + name + "({})" : "|" + xml + "|");
+      EXPECT_EQ(parse(style_of(ToolStyle::kDeepSeek), deepseek, cut, random).summary(),
+                n <= longest ? "||" + name + "({})" : "|" + deepseek + "|");
       EXPECT_EQ(parse(style_of(ToolStyle::kMistral), mistral, cut, random).summary(),
                 n <= longest ? "||" + name + "({})" : "|" + mistral + "|");
       EXPECT_EQ(parse(style_of(ToolStyle::kObject), json, cut, random).summary(),

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "serve/infill.h"
 #include "serve/tiny_model.h"
 
 namespace hoist::serve {
@@ -46,6 +47,49 @@ TEST(AsyncEngine, LogprobsAreOfTheTokensSaid) {
   }
   r.logprobs = -1;
   EXPECT_EQ(ask_one(served.async, r).text, s.text);
+}
+
+TEST(AsyncEngine, PromptLogprobsAreOfThePrompt) {
+  Served served;
+  http::CompletionRequest r = text_request("<s>the name of the list", 4);
+  r.prompt_logprobs = 2;
+  r.n = 2;
+  const std::vector<Said> both = ask(served.async, r);
+  std::string text;
+  for (const http::TokenLogprobs& step : both[0].prompt_logprobs) {
+    const bool first = text.empty();
+    text += step.chosen.bytes;
+    EXPECT_EQ(step.known, !first);
+    EXPECT_TRUE(step.written);
+    if (first) continue;
+    ASSERT_EQ(step.top.size(), 2u);
+    EXPECT_LT(step.chosen.logprob, 0);
+    EXPECT_EQ(step.rank == 1, step.chosen.id == step.top[0].id);
+  }
+  EXPECT_EQ(text, r.prompt);
+  EXPECT_EQ(both[0].prompt_logprobs.size(), both[1].prompt_logprobs.size());
+  // The prompt alone, by its tokens: the same values, and nothing said.
+  http::CompletionRequest alone = text_request("", 0);
+  for (const http::TokenLogprobs& step : both[0].prompt_logprobs) alone.prompt_ids.push_back(step.chosen.id);
+  alone.prompt_logprobs = 2;
+  alone.logprobs = 2;
+  alone.echo = true;
+  const Said s = ask_one(served.async, alone);
+  EXPECT_EQ(s.prompt_text, r.prompt);
+  EXPECT_EQ(s.text, "");
+  EXPECT_EQ(s.usage.completion_tokens, 0);
+  EXPECT_EQ(s.reason, FinishReason::kLength);
+  EXPECT_TRUE(s.logprobs.empty());
+  ASSERT_EQ(s.prompt_logprobs.size(), both[0].prompt_logprobs.size());
+  for (size_t i = 1; i < s.prompt_logprobs.size(); ++i)
+    EXPECT_EQ(s.prompt_logprobs[i].chosen.logprob, both[0].prompt_logprobs[i].chosen.logprob);
+  // One token predicts no other.
+  alone.prompt_ids.resize(1);
+  alone.max_tokens = 1;
+  const Said one = ask_one(served.async, alone);
+  ASSERT_EQ(one.prompt_logprobs.size(), 1u);
+  EXPECT_FALSE(one.prompt_logprobs[0].known);
+  EXPECT_EQ(one.logprobs.size(), 1u);
 }
 
 TEST(AsyncEngine, BiasesPenaltiesAndEnds) {
@@ -224,6 +268,38 @@ TEST(AsyncEngine, FillsIn) {
   add("<|fim_middle|>", "");
   EXPECT_EQ(s.usage.prompt_tokens, static_cast<int64_t>(ids.prompt_ids.size()));
   EXPECT_EQ(s.text, ask_one(served.async, ids).text);
+}
+
+TEST(AsyncEngine, OtherFilesComeBeforeWhatIsFilledIn) {
+  Served served({"", true, 128});
+  const auto& t = *served.model.tokenizer;
+  InfillTokens tokens = *find_infill_tokens(t);
+  const std::vector<http::InfillFile> files = {{"a.py", "first"}, {"", "second"}};
+  const auto text = [&](const std::vector<int32_t>& ids) { return t.decode(ids, false); };
+  const std::string bare = "<|fim_prefix|>x<|fim_suffix|>y<|fim_middle|>";
+  EXPECT_EQ(text(infill_prompt(t, tokens, "x", "y")), bare);
+  EXPECT_EQ(text(infill_prompt(t, tokens, "x", "y", files, 1000)),
+            "\n\n--- snippet ---\n\nfirst\n\n--- snippet ---\n\nsecond" + bare);
+  tokens.repository = *t.token_to_id("<think>");
+  tokens.file = *t.token_to_id("</think>");
+  const std::vector<int32_t> all = infill_prompt(t, tokens, "x", "y", files, 1000);
+  EXPECT_EQ(text(all), "<think>project\n</think>a.py\nfirst</think>file\nsecond</think>filename\n" + bare);
+  for (int64_t room = 0; room <= static_cast<int64_t>(all.size()); ++room) {
+    const std::vector<int32_t> some = infill_prompt(t, tokens, "x", "y", files, room);
+    EXPECT_TRUE(std::equal(some.rbegin(), some.rend(), all.rbegin())) << "the end of all of it";
+    if (text(some) != "</think>filename\n" + bare) EXPECT_EQ(some.size(), static_cast<size_t>(room));
+  }
+  // However much there is of them, an answer has its place.
+  http::CompletionRequest r = text_request("x", http::CompletionRequest::kAsManyAsFit);
+  r.suffix = "y";
+  r.extra.assign(50, {"f", "some text"});
+  const Said s = ask_one(served.async, r);
+  EXPECT_LE(s.usage.prompt_tokens, 96);
+  EXPECT_GT(s.usage.prompt_tokens, 64);
+  r.max_tokens = 0;
+  EXPECT_EQ(ask_one(served.async, r).text, "");
+  Served plain;
+  EXPECT_THROW(ask_one(plain.async, r), http::NotSupportedError);
 }
 
 TEST(AsyncEngine, TokensThereAndBack) {

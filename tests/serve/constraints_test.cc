@@ -66,5 +66,40 @@ TEST(Constraints, ChoicesAreLiteral) {
   }
 }
 
+// A form's fields: in order, optional ones left out or not, texts without their end in them.
+TEST(Constraints, FormsOfToolCalls) {
+  const decode::Model m = tiny_model();
+  Constraints constraints(*m.tokenizer, m.eos_ids);
+  text::TaggedValues form;
+  form.begin = "[";
+  form.end = "]";
+  form.stop = "</p>";
+  form.choices = {{"f:",
+                   "",
+                   ";",
+                   {{"<a>", R"({"type":"string"})", "</p>", true, true},
+                    {"<b>", R"({"enum":["x y","z"]})", "</p>", false, true},
+                    {"<c>", R"({"type":"integer"})", "</p>", false, false},
+                    {"<d>", R"({"type":"string","maxLength":2})", "</p>", false, true}}}};
+  const auto c = constraints.get(form, "tools");
+  EXPECT_EQ(constraints.get(form, "tools"), c);
+  for (const char* good : {"[f:<a></p>;]", "[f:<a>any \"text\"\n</p>;]", "[f:<a><</</p</</p>;]",
+                           "[f:<a><<<</p>;]", "[f:<a>caf\xC3\xA9</p><b>x y</p>;]", "[f:<a>1</p><c>12</p>;]",
+                           "[f:<a>1</p><b>z</p><c>-1</p><d>ab</p>;]", "[f:<a>1</p><d></p>;]"}) {
+    text::Matcher matcher(c);
+    EXPECT_TRUE(matcher.accept_bytes(good) && matcher.may_stop()) << good;
+  }
+  for (const char* bad :
+       {"[f:;]", "[f:<b>z</p>;]", "[f:<a>1</p>x</p>;]", "[f:<a>1</p><b>y</p>;]", "[f:<a>1</p><c>\"1\"</p>;]",
+        "[f:<a>1</p><d>abc</p>;]", "[f:<a>1</p><c>1</p><b>z</p>;]", "[f:<a>\xC3</p>;]"}) {
+    text::Matcher matcher(c);
+    EXPECT_FALSE(matcher.accept_bytes(bad) && matcher.may_stop()) << bad;
+  }
+  form.choices[0].fields[3].required = true;
+  EXPECT_NE(constraints.get(form, "tools"), c) << "all of it is its name";
+  form.choices[0].fields[1].schema = R"({"enum":["a</p>"]})";
+  EXPECT_THROW(constraints.get(form, "tools"), http::FieldError);
+}
+
 }  // namespace
 }  // namespace hoist::serve

@@ -89,7 +89,9 @@ TEST(Guided, FormatsBeginBehindReasoning) {
 }
 
 TEST(Guided, ForcedCallsAreCalls) {
-  for (const char* style : {"<tool_call>", "[TOOL_CALLS]", "other"}) {
+  for (const char* style :
+       {"<tool_call>", "[TOOL_CALLS]", "<tool_call><function=x><parameter=y>",
+        "<｜tool▁calls▁begin｜>```json", "<｜tool▁calls▁begin｜>", "[func_name1(params_name1=", "other"}) {
     std::string chat_template = kPlainTemplate;
     chat_template.replace(chat_template.find("<tool_call>"), 11, style);
     Served served({chat_template, false, 1024});
@@ -120,6 +122,51 @@ TEST(Guided, ForcedCallsAreCalls) {
       }
     }
   }
+}
+
+// Forms have every kind of parameter, and what a schema asks of each.
+TEST(Guided, ForcedFormsSatisfyTheirSchemas) {
+  std::string chat_template = kPlainTemplate;
+  chat_template.replace(chat_template.find("<tool_call>"), 11, "<tool_call><function=x><parameter=y>");
+  Served served({chat_template, false, 1024});
+  const char* const kSchema = R"({"type":"object","$defs":{"point":{"type":"object","properties":{"x":
+      {"type":"integer"}},"required":["x"],"additionalProperties":false}},"properties":{"free":{"type":"string"},
+      "color":{"enum":["red","dark blue"]},"code":{"type":"string","pattern":"^[a-c]{2,4}$"},
+      "short":{"type":"string","minLength":2,"maxLength":5},"at":{"$ref":"#/$defs/point"},
+      "maybe":{"anyOf":[{"type":"string"},{"type":"null"}]},"yes":{"type":"boolean"},
+      "list":{"type":"array","items":{"type":"boolean"},"maxItems":3}},
+      "required":["free","color","code","short","at","yes"]})";
+  int whole = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    http::ChatPrompt chat;
+    chat.tools_json = R"([{"type":"function"}])";
+    chat.tools = {{"paint", kSchema}};
+    chat.choice = http::ToolChoice::kRequired;
+    chat.parallel_tool_calls = false;
+    http::CompletionRequest r = chat_request("go", 320, chat);
+    r.seed = seed;
+    r.temperature = seed % 2 ? 1 : 2;
+    const Said s = ask_one(served.async, std::move(r));
+    ASSERT_EQ(s.calls.size(), 1u) << s.error << s.text;
+    EXPECT_EQ(s.text, "");
+    const json arguments = json::parse(s.calls[0].arguments, nullptr, false);
+    ASSERT_TRUE(arguments.is_object()) << s.calls[0].arguments;
+    ++whole;
+    EXPECT_TRUE(arguments.at("free").is_string());
+    EXPECT_TRUE(arguments.at("color") == "red" || arguments.at("color") == "dark blue");
+    const std::string code = arguments.at("code");
+    EXPECT_TRUE(code.size() >= 2 && code.size() <= 4 && code.find_first_not_of("abc") == std::string::npos);
+    EXPECT_TRUE(arguments.at("at").at("x").is_number_integer());
+    EXPECT_TRUE(arguments.at("yes").is_boolean());
+    if (arguments.contains("maybe")) EXPECT_TRUE(arguments["maybe"].is_string());
+    if (arguments.contains("list")) EXPECT_LE(arguments["list"].size(), 3u);
+  }
+  EXPECT_EQ(whole, 40);
+  http::ChatPrompt odd;
+  odd.tools_json = "[]";
+  odd.tools = {{"f", R"({"properties":{"a>b":{}}})"}};
+  odd.choice = http::ToolChoice::kRequired;
+  EXPECT_THROW(ask_one(served.async, chat_request("go", 320, odd)), http::FieldError);
 }
 
 }  // namespace

@@ -100,6 +100,8 @@ std::vector<Said> ask(AsyncEngine& engine, http::CompletionRequest request) {
           s.calls[static_cast<size_t>(d.index)].arguments += d.arguments;
       }
       for (auto& l : e.logprobs) s.logprobs.push_back(l);
+      for (auto& l : e.prompt_logprobs) s.prompt_logprobs.push_back(l);
+      s.prompt_text += e.prompt_text;
       s.usage = e.usage;
       if (e.finished) {
         s.reason = e.reason;

@@ -32,7 +32,8 @@ struct Served {
 struct Said {
   std::string reasoning, text;
   std::vector<http::ToolCallDelta> calls;  // whole ones
-  std::vector<http::TokenLogprobs> logprobs;
+  std::vector<http::TokenLogprobs> logprobs, prompt_logprobs;
+  std::string prompt_text;
   http::CompletionUsage usage;
   http::FinishReason reason = http::FinishReason::kError;
   std::string error;

@@ -40,22 +40,6 @@ Grammar Grammar::from_json_schema(std::string_view schema, const JsonGrammarOpti
   return Grammar(shared(compile(rules, root)));
 }
 
-Grammar Grammar::from_tagged_values(const TaggedValues& values, const JsonGrammarOptions& options) {
-  RuleSet rules;
-  std::vector<ExprId> choices;
-  for (const TaggedValues::Choice& c : values.choices)
-    choices.push_back(
-        rules.seq({rules.literal(c.before), parse_schema(rules, c.schema, options), rules.literal(c.after)}));
-  const RuleId value = rules.add_rule("value", true);
-  rules.define(value, rules.alt(std::move(choices)));
-  std::vector<ExprId> parts = {rules.literal(values.begin), rules.call(value)};
-  if (values.several)
-    parts.push_back(
-        rules.repeat(rules.seq({rules.literal(values.separator), rules.call(value)}), 0, kUnbounded));
-  parts.push_back(rules.literal(values.end));
-  return Grammar(shared(compile(rules, rules.seq(std::move(parts)))));
-}
-
 Grammar Grammar::json_object(const JsonGrammarOptions& options) {
   return from_json_schema(R"({"type":"object"})", options);
 }

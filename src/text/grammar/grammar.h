@@ -63,10 +63,19 @@ struct JsonGrammarOptions {
 // One or more JSON values between given texts, as tool calls are written:
 //   begin, one of `choices`, (separator, one of `choices`)*, end
 struct TaggedValues {
+  // before, a value of `schema`, after. With `text` the value is a string as it stands, unquoted, which never
+  // holds `stop`; of its schema enum, const, pattern, minLength and maxLength are kept.
+  struct Field {
+    std::string before, schema, after;
+    bool required = true, text = false;
+  };
+  // before, a value of `schema` unless that is empty, the fields in order, after.
   struct Choice {
     std::string before, schema, after;
+    std::vector<Field> fields;
   };
   std::string begin, end;
+  std::string stop;             // for fields of text: its first byte, ASCII, comes only once in it
   std::vector<Choice> choices;  // at least one
   std::string separator;
   bool several = false;  // false: exactly one
