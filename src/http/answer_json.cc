@@ -97,7 +97,8 @@ JsonValue completion_logprobs(std::span<const TokenLogprobs> prompt, std::span<c
     }
     tops.push_back(std::move(top));
     offsets.push_back(offset);
-    if (step.written) offset += characters(step.chosen.bytes);
+    const std::string_view bytes = step.chosen.bytes;
+    offset += characters(bytes.substr(std::min(step.hidden, bytes.size())));
   };
   for (const TokenLogprobs& step : prompt) add(step);
   for (const TokenLogprobs& step : said) add(step);

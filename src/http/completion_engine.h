@@ -116,7 +116,7 @@ struct TokenLogprobs {
   std::vector<TokenText> top;  // most likely first
   int64_t rank = 0;            // of the chosen one, from 1 on
   bool known = true;           // false: a prompt's first token, which has no log-probability and no others
-  bool written = true;         // false: a token in front of the prompt that its text does not hold
+  size_t hidden = 0;  // bytes at its front that the text does not hold, as of one put before a prompt
 };
 
 // A piece of a tool call. The first of a call has its id and name; the arguments are joined.

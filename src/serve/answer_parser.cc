@@ -10,7 +10,6 @@ namespace {
 constexpr std::string_view kThink = "<think>", kThinkEnd = "</think>";
 constexpr std::string_view kCall = "<tool_call>", kCallEnd = "</tool_call>";
 constexpr std::string_view kMistral = "[TOOL_CALLS]", kMistralArgs = "[ARGS]", kPython = "<|python_tag|>";
-constexpr std::string_view kBlanks = " \t\r\n";
 constexpr size_t kMaxMistralName = 256;
 
 size_t first_visible(std::string_view text) { return std::min(text.find_first_not_of(kBlanks), text.size()); }

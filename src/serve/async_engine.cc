@@ -57,9 +57,10 @@ struct AsyncEngine::Choice {
   int64_t min_tokens = 0;
   bool started = false;  // produced a token: no longer counted as waiting
   bool finished = false;
-  bool silent = false;    // ends where its first token would be
-  int32_t first_id = -1;  // of a prompt whose log-probabilities are wanted, until they begin
-  size_t unwritten = 0;   // of the prompt's tokens that come next
+  bool silent = false;      // ends where its first token would be
+  int32_t first_id = -1;    // of a prompt whose log-probabilities are wanted, until they begin
+  size_t unwritten = 0;     // of the prompt's tokens that come next
+  bool bare_start = false;  // the one behind them begins with a space that the text does not hold
   http::CompletionUsage usage;
   Clock::time_point first{};
 };
@@ -217,6 +218,7 @@ void AsyncEngine::start(std::unique_ptr<Job> job) {
       c.min_tokens = s.min_tokens;
       c.silent = prepared.silent;
       c.unwritten = prepared.unwritten;
+      c.bare_start = prepared.bare_start;
       if (s.prompt_logprobs >= 0) c.first_id = s.prompt.front();
       c.usage.prompt_tokens = static_cast<int64_t>(s.prompt.size());
       taken.usage = c.usage;
@@ -260,8 +262,13 @@ http::TokenLogprobs AsyncEngine::shown(const decode::StepLogprobs& step) const {
 
 void AsyncEngine::add_prompt(Choice& c, const decode::TokenEvent& e, http::CompletionEvent& event) const {
   const auto add = [&](http::TokenLogprobs step) {
-    step.written = c.unwritten == 0;
-    if (c.unwritten > 0) --c.unwritten;
+    if (c.unwritten > 0) {
+      --c.unwritten;
+      step.hidden = step.chosen.bytes.size();
+    } else if (c.bare_start) {
+      c.bare_start = false;
+      step.hidden = 1;
+    }
     event.prompt_logprobs.push_back(std::move(step));
   };
   if (c.first_id >= 0) {

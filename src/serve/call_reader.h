@@ -46,6 +46,7 @@ void add_json_char(char c, std::string& out);
 void add_json_code(uint32_t code, std::string& out);
 
 // Spaces, tabs and line ends, as all the forms have them between their parts.
-inline bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+inline constexpr std::string_view kBlanks = " \t\r\n";
+inline bool is_blank(char c) { return kBlanks.find(c) != std::string_view::npos; }
 
 }  // namespace hoist::serve

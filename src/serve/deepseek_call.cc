@@ -3,7 +3,7 @@
 namespace hoist::serve {
 namespace {
 
-constexpr std::string_view kFence = "```", kJson = "json", kBlanks = " \t\r\n";
+constexpr std::string_view kFence = "```", kJson = "json";
 
 std::string_view trimmed(std::string_view text) {
   const size_t from = text.find_first_not_of(kBlanks);

@@ -85,6 +85,9 @@ std::string Preparer::render(const http::ChatPrompt& chat) const {
 
 std::vector<int32_t> Preparer::prompt_of(const http::CompletionRequest& r, Prepared& out) {
   std::vector<int32_t> ids;
+  const auto bare_start = [&](int32_t id, std::string_view text) {
+    return token_bytes(id).starts_with(' ') && !text.starts_with(' ');
+  };
   if (r.chat) {
     const std::string prompt = render(*r.chat);
     AnswerStyle style;
@@ -115,6 +118,7 @@ std::vector<int32_t> Preparer::prompt_of(const http::CompletionRequest& r, Prepa
   } else if (!r.prompt_ids.empty()) {
     for (const int64_t id : r.prompt_ids) ids.push_back(check_id(id, "prompt"));
     if (r.echo) out.prompt_text = model_.tokenizer->decode(ids, false);
+    out.bare_start = bare_start(ids[0], out.prompt_text);
   } else {
     ids = decode::encode_prompt(model_, r.prompt);
     const auto unwritten = [&](int32_t id) {
@@ -122,6 +126,7 @@ std::vector<int32_t> Preparer::prompt_of(const http::CompletionRequest& r, Prepa
              !std::string_view(r.prompt).starts_with(model_.tokenizer->id_to_token(id).value_or(""));
     };
     while (out.unwritten < ids.size() && unwritten(ids[out.unwritten])) ++out.unwritten;
+    out.bare_start = out.unwritten < ids.size() && bare_start(ids[out.unwritten], r.prompt);
   }
   return ids;
 }

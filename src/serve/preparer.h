@@ -24,6 +24,7 @@ struct Prepared {
   std::optional<AnswerStyle> style;  // of chats
   bool silent = false;               // the prompt is read and nothing said: one token, which nobody sees
   size_t unwritten = 0;              // tokens in front of a prompt that its text does not hold
+  bool bare_start = false;           // nor a space before the next one's word
   std::string prompt_text;           // of ids that are echoed
 };
 

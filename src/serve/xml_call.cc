@@ -33,7 +33,7 @@ std::string as_json(std::string_view text) {
   return as_string(text);
 }
 
-bool begins(std::string_view text, std::string_view whole) { return whole.starts_with(text); }
+bool may_become(std::string_view text, std::string_view whole) { return whole.starts_with(text); }
 
 }  // namespace
 
@@ -67,7 +67,7 @@ void XmlCall::take_tag(char c) {
     if (held_ == kFunction) {
       held_.clear();
       at_ = At::kName;
-    } else if (!begins(held_, kFunction)) {
+    } else if (!may_become(held_, kFunction)) {
       fail();
     }
     return;
@@ -78,7 +78,7 @@ void XmlCall::take_tag(char c) {
   } else if (held_ == kFunctionEnd) {
     arguments_ += opened_ ? "}" : "{}";
     state_ = State::kDone;
-  } else if (!begins(held_, kParameter) && !begins(held_, kFunctionEnd)) {
+  } else if (!may_become(held_, kParameter) && !may_become(held_, kFunctionEnd)) {
     fail();
   }
 }
@@ -104,7 +104,8 @@ void XmlCall::take_value(char c) {
   if (held_ == kValueEnd || held_ == kLineEnd) return end_value();
   size_t out = 0;
   const auto rest = [&] { return std::string_view(held_).substr(out); };
-  while (!rest().empty() && !begins(rest(), kValueEnd) && !begins(rest(), kLineEnd)) add(held_[out++]);
+  while (!rest().empty() && !may_become(rest(), kValueEnd) && !may_become(rest(), kLineEnd))
+    add(held_[out++]);
   held_.erase(0, out);
 }
 

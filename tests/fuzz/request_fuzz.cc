@@ -1,6 +1,6 @@
-// Any bytes as the body of POST /v1/completions, /v1/chat/completions, /infill or an encoder's routes, and as
-// an HTTP request on the wire. What is accepted is in range and the refusals are ApiErrors; how the wire is
-// cut into packets changes nothing. Links: http io
+// Any bytes as the body of the routes that generate or encode, and as an HTTP request on the wire. What is
+// accepted is in range and the refusals are ApiErrors; how the wire is cut into packets changes nothing.
+// Links: http io
 #include <algorithm>
 
 #include "base/check.h"

@@ -24,7 +24,8 @@ FakeEngineOptions script() {
   FakeEngineOptions options;
   CompletionEvent first, second, said;
   TokenLogprobs begin = step("<s>", 0, {}, 1, 0);
-  begin.known = begin.written = false;
+  begin.known = false;
+  begin.hidden = 3;
   first.prompt_logprobs = {begin, step("A", -2.5, {{"The", -0.5, 4}, {"A", -2.5, 7}})};
   second.prompt_logprobs = {step(" b", -0.25, {{" b", -0.25, 8}, {" x", -3, 9}}, 8, 1)};
   said.text = " c";

@@ -159,6 +159,9 @@ def check_prompt_logprobs(client, model):
         if len(greedy) == len(prompt) + 8:  # the text was cut into the same tokens again
             assert values == said.logprobs.token_logprobs, "the bits are those of generation"
         assert all(value == max(top.values()) for value, top in zip(values, tops))
+    texts = create(model=model, prompt=PROMPT, echo=True, max_tokens=1, logprobs=1).choices[0]
+    for at, token in list(zip(texts.logprobs.text_offset, texts.logprobs.tokens))[-len(prompt) + 1 :]:
+        assert texts.text[at:].startswith(token) or texts.text[at:].startswith(token[1:]) and at == 0, (at, token)
     chunks = list(create(model=model, prompt=greedy, echo=True, max_tokens=1, logprobs=1, temperature=0, stream=True))
     values = [x for c in chunks for choice in c.choices if choice.logprobs for x in choice.logprobs.token_logprobs]
     assert values == answer.choices[0].logprobs.token_logprobs, values
