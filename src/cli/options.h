@@ -4,12 +4,11 @@
 #include <cstdint>
 #include <string>
 
+#include "base/bytes.h"
 #include "cli/command.h"
 
 namespace hoist::cli {
 
-// "512MiB" -> bytes; throws Error naming `flag`.
-int64_t parse_bytes(const std::string& text, const std::string& flag);
 // 1536 -> "1.50 KiB"
 std::string human_bytes(int64_t bytes);
 // 1100000 -> "1.1 M"

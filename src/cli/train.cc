@@ -27,7 +27,7 @@ void on_signal(int) {
 }
 
 struct TrainOptions {
-  std::string recipe, trace;
+  std::string recipe, trace, memory;
   std::vector<std::string> overrides;
   bool keys = false, json = false, dry_run = false;
 };
@@ -110,7 +110,9 @@ void run(const TrainOptions& o) {
   }
   if (o.recipe.empty())
     throw_invalid("hoist train: expected a recipe; `hoist train --help` shows an example");
-  train::Recipe recipe = train::load_recipe(o.recipe, o.overrides);
+  std::vector<std::string> overrides = o.overrides;
+  if (!o.memory.empty()) overrides.push_back("memory.budget=" + o.memory);
+  train::Recipe recipe = train::load_recipe(o.recipe, overrides);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::signal(SIGUSR1, on_save);
@@ -136,6 +138,10 @@ void run(const TrainOptions& o) {
                 " parameters; memory planned: " + human_bytes(m.total()) + " (weights and optimizer " +
                 human_bytes(m.states) + ", activations and gradients " + human_bytes(m.arena) + ", tokens " +
                 human_bytes(m.data) + ")");
+  if (m.budget > 0)
+    progress.note("memory budget: " + human_bytes(m.budget) + "; on disk " + human_bytes(m.disk) +
+                  ", of which a step reads " + human_bytes(m.disk_read) + " and writes " +
+                  human_bytes(m.disk_written));
   if (o.dry_run) return;
   bool finished = trainer.run(g_stop, &g_save);
   if (!o.trace.empty()) trace.write(o.trace);
@@ -153,6 +159,8 @@ void add_train(Command root) {
                  "key=value pairs that replace the recipe's: lr=1e-3, train.steps=500");
   app.flag("--keys", o->keys, "List every key of a recipe with its default and meaning");
   app.flag("--dry-run", o->dry_run, "Read the data, plan the memory, train nothing");
+  app.option("--memory", o->memory,
+             "Keep the process to this much memory, such as 2GiB; what does not fit moves to disk and back");
   app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
       "Checkpoints, metrics.jsonl, report.html and the finished model go to output.folder. Ctrl-C saves and "

@@ -71,7 +71,7 @@ struct Staging {
   struct Piece {
     int state = -1;  // index into Plan::states; -1: a value of this run
     int64_t bytes = 0;
-    int64_t home = 0;  // of a value: byte offset in the scratch file
+    int64_t home = 0;  // where it begins: in the state, or for a value in the scratch file
   };
   struct Transfer {
     bool store = false;  // else a load

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "plan/split_rows.h"
 #include "plan/stays.h"
 
 namespace hoist::plan {
@@ -12,6 +13,9 @@ namespace {
 
 constexpr int64_t kPage = 4096;  // of direct disk access: homes, places and lengths are multiples
 constexpr int64_t kLine = 64;
+// An instruction that touches more than this part of the budget is cut where it can be: its operands, and
+// those of the next on their way in, are in memory together.
+constexpr int64_t kPieceShare = 16;
 int64_t align_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // One stay of a piece (or the whole life of storage that never moves): memory from `begin` to `end`,
@@ -42,7 +46,7 @@ class Stager {
   void run() {
     int64_t fixed = 0;
     for (size_t s = 0; s < plan_.states.size(); ++s)
-      if (piece_of_state_[s] < 0) fixed += align_up(plan_.states[s].type.bytes(), kLine);
+      if (!moves(s)) fixed += align_up(plan_.states[s].type.bytes(), kLine);
     const int64_t arena = (options_.memory - fixed) / kPage * kPage;
     problem_.capacity.assign(static_cast<size_t>(n_), arena);
     for (const Stay& s : fixed_stays_)
@@ -69,8 +73,40 @@ class Stager {
   }
 
  private:
+  // A state that only pieces of instructions touch, always the same ranges of it, moves range by range.
+  struct Range {
+    int64_t begin = 0, bytes = 0;
+    int piece = -1;
+  };
+  std::vector<std::vector<Range>> find_ranges() const {
+    std::vector<std::vector<Range>> ranges(plan_.states.size());
+    for (const Instruction& ins : plan_.instructions)
+      for (const auto* list : {&ins.operands, &ins.results})
+        for (const Tensor& t : *list) {
+          if (t.ref.space != Space::kState) continue;
+          std::vector<Range>& known = ranges[static_cast<size_t>(t.ref.index)];
+          const Range r{t.ref.offset, t.type.bytes(), -1};
+          if (std::none_of(known.begin(), known.end(),
+                           [&](const Range& k) { return k.begin == r.begin && k.bytes == r.bytes; }))
+            known.push_back(r);
+        }
+    for (size_t s = 0; s < ranges.size(); ++s) {
+      std::vector<Range>& known = ranges[s];
+      const int64_t bytes = plan_.states[s].type.bytes();
+      std::sort(known.begin(), known.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+      int64_t at = 0;
+      bool apart = true;
+      for (const Range& r : known) {
+        apart &= r.begin == at && r.begin % kPage == 0;
+        at = r.begin + r.bytes;
+      }
+      if (!apart || at != bytes) known.assign(1, {0, bytes, -1});
+    }
+    return ranges;
+  }
+
   void find_pieces() {
-    piece_of_state_.assign(plan_.states.size(), -1);
+    ranges_ = find_ranges();
     piece_of_storage_.assign(storages_.size(), -1);
     std::vector<uint8_t> pinned(storages_.size(), 0);
     for (const OutputSlot& o : plan_.outputs)
@@ -79,9 +115,11 @@ class Stager {
     for (size_t s = 0; s < plan_.states.size(); ++s) {
       const int64_t bytes = plan_.states[s].type.bytes();
       if (bytes < options_.least) continue;
-      piece_of_state_[s] = static_cast<int>(staging->pieces.size());
-      staging->pieces.push_back({static_cast<int>(s), bytes, 0});
-      problem_.pieces.push_back({align_up(bytes, kPage), true, {}});
+      for (Range& r : ranges_[s]) {
+        r.piece = static_cast<int>(staging->pieces.size());
+        staging->pieces.push_back({static_cast<int>(s), r.bytes, r.begin});
+        problem_.pieces.push_back({align_up(r.bytes, kPage), true, {}});
+      }
     }
     struct Life {
       int first = -1, last = -1;
@@ -143,16 +181,32 @@ class Stager {
     }
     problem_.pieces = std::move(used);
     staging->pieces = std::move(kept);
-    for (auto* list : {&piece_of_state_, &piece_of_storage_})
-      for (int& p : *list)
-        if (p >= 0) p = renumbered[static_cast<size_t>(p)];
+    for (int& p : piece_of_storage_)
+      if (p >= 0) p = renumbered[static_cast<size_t>(p)];
+    for (std::vector<Range>& list : ranges_)
+      for (Range& r : list)
+        if (r.piece >= 0) r.piece = renumbered[static_cast<size_t>(r.piece)];
     problem_.moments = n_;
     staging_ = std::move(staging);
   }
 
-  int piece_of(const Ref& r) const {
-    if (r.space == Space::kState) return piece_of_state_[static_cast<size_t>(r.index)];
-    return r.space == Space::kArena ? piece_of_storage_[static_cast<size_t>(r.index)] : -1;
+  // The piece that a ref lies in, and where in the piece; -1 if it does not move.
+  struct Within {
+    int piece = -1;
+    int64_t offset = 0;
+  };
+  Within within(const Ref& r) const {
+    if (r.space == Space::kArena) return {piece_of_storage_[static_cast<size_t>(r.index)], r.offset};
+    if (r.space != Space::kState) return {};
+    const std::vector<Range>& list = ranges_[static_cast<size_t>(r.index)];
+    auto above = std::upper_bound(list.begin(), list.end(), r.offset,
+                                  [](int64_t at, const Range& range) { return at < range.begin; });
+    const Range& range = *std::prev(above);
+    return {range.piece, r.offset - range.begin};
+  }
+  int piece_of(const Ref& r) const { return within(r).piece; }
+  bool moves(size_t state) const {
+    return !ranges_[state].empty() && plan_.states[state].type.bytes() >= options_.least;
   }
 
   [[noreturn]] void refuse(const Shortfall& missing, int64_t fixed) const {
@@ -303,7 +357,8 @@ class Stager {
   int n_;
   StayProblem problem_;
   Stays chosen_;
-  std::vector<int> piece_of_state_, piece_of_storage_;
+  std::vector<std::vector<Range>> ranges_;  // by state
+  std::vector<int> piece_of_storage_;
   std::vector<Stay> fixed_stays_, stays_;
   std::shared_ptr<Staging> staging_;
 };
@@ -326,16 +381,17 @@ void Stager::write(int64_t arena) {
       of_storage[static_cast<size_t>(stays_[i].storage)] = stays_[i].offset;
   }
   const auto settle = [&](Ref& ref, int at) {
-    const int p = piece_of(ref);
+    const auto [p, offset] = within(ref);
     if (p < 0) {
-      if (ref.space == Space::kArena) ref = {Space::kArena, 0, of_storage[static_cast<size_t>(ref.index)]};
+      if (ref.space == Space::kArena)
+        ref = {Space::kArena, 0, of_storage[static_cast<size_t>(ref.index)] + ref.offset};
       return;
     }
     for (const size_t i : of_piece[static_cast<size_t>(p)]) {
       const Stay& s = stays_[i];
-      const bool within = s.wraps ? at >= s.begin || at <= s.end : at >= s.begin && at <= s.end;
-      if (!within) continue;
-      ref = {Space::kArena, 0, s.offset};
+      const bool here = s.wraps ? at >= s.begin || at <= s.end : at >= s.begin && at <= s.end;
+      if (!here) continue;
+      ref = {Space::kArena, 0, s.offset + offset};
       return;
     }
     HOIST_CHECK(false, "a piece is used while it is not in memory");
@@ -409,7 +465,7 @@ void Stager::write(int64_t arena) {
     list.erase(std::unique(list.begin(), list.end()), list.end());
   }
   for (size_t s = 0; s < plan_.states.size(); ++s)
-    if (piece_of_state_[s] >= 0) plan_.states[s].tier = ir::Tier::kDisk;
+    if (moves(s)) plan_.states[s].tier = ir::Tier::kDisk;
   plan_.arena_bytes = arena;
   plan_.staging = staging_;
 }
@@ -418,6 +474,7 @@ void Stager::write(int64_t arena) {
 
 void stage(Plan& plan, const std::vector<Storage>& storages, const StagingOptions& options) {
   HOIST_CHECK(plan.repeats.empty(), "stage expects a plan that is not rolled");
+  split_rows(plan, std::max(options.memory / kPieceShare, 4 * options.least), plan.threads);
   Stager(plan, storages, options).run();
 }
 

@@ -12,7 +12,7 @@ namespace hoist::plan {
 namespace {
 
 constexpr double kCloseEnough = 1e-3;  // of the cost
-constexpr int kPasses = 4;  // over all pieces, at most
+constexpr int kPasses = 4;             // over all pieces, at most
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // A gap between two uses; moments strictly between them. A wrapping gap is two ranges.

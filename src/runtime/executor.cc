@@ -127,8 +127,8 @@ void Executor::run_staged() {
   StateStore& states = context_.states;
   device::DiskTier& disk = *states.disk();
   const auto home = [&](const plan::Staging::Piece& p) {
-    return p.state < 0 ? scratch_home_ + p.home
-                       : states.home(plan_.states[static_cast<size_t>(p.state)].name);
+    return p.home +
+           (p.state < 0 ? scratch_home_ : states.home(plan_.states[static_cast<size_t>(p.state)].name));
   };
   if (states.carrier() != this) {
     states.release();
@@ -164,7 +164,8 @@ void Executor::run_staged() {
   std::vector<StateStore::Carried> carried;
   for (const plan::Staging::Carried& c : staging.carried) {
     const plan::Staging::Piece& p = staging.pieces[static_cast<size_t>(c.piece)];
-    carried.push_back({plan_.states[static_cast<size_t>(p.state)].name, arena_->data() + c.offset, c.dirty});
+    carried.push_back({plan_.states[static_cast<size_t>(p.state)].name, p.home, p.bytes,
+                       arena_->data() + c.offset, c.dirty});
   }
   states.carry(this, std::move(carried));
   ++stats_.runs;

@@ -58,12 +58,6 @@ int64_t StateStore::home(const std::string& name) const {
   return s.home;
 }
 
-const StateStore::Carried* StateStore::carried(const std::string& name) const {
-  const auto it =
-      std::find_if(carried_.begin(), carried_.end(), [&](const Carried& c) { return c.name == name; });
-  return it == carried_.end() ? nullptr : &*it;
-}
-
 void StateStore::carry(const void* carrier, std::vector<Carried> states) {
   carrier_ = carrier;
   carried_ = std::move(states);
@@ -72,7 +66,7 @@ void StateStore::carry(const void* carrier, std::vector<Carried> states) {
 void StateStore::release() {
   std::vector<device::DiskTier::Ticket> none;
   for (const Carried& c : carried_)
-    if (c.dirty) disk_->start_store(home(c.name), c.data, slot(c.name).type.bytes(), none);
+    if (c.dirty) disk_->start_store(home(c.name) + c.at, c.data, c.bytes, none);
   if (disk_) disk_->wait_all();
   carried_.clear();
   carrier_ = nullptr;
@@ -83,11 +77,12 @@ void StateStore::read(const std::string& name, void* to) const {
   const auto bytes = static_cast<size_t>(s.type.bytes());
   if (s.data) {
     std::memcpy(to, s.data, bytes);
-  } else if (const Carried* c = carried(name)) {
-    std::memcpy(to, c->data, bytes);
-  } else {
-    disk_->read(s.home, static_cast<std::byte*>(to), s.type.bytes());
+    return;
   }
+  disk_->read(s.home, static_cast<std::byte*>(to), s.type.bytes());
+  for (const Carried& c : carried_)
+    if (c.name == name && c.dirty)
+      std::memcpy(static_cast<std::byte*>(to) + c.at, c.data, static_cast<size_t>(c.bytes));
 }
 
 void StateStore::write(const std::string& name, const void* from) {
@@ -97,7 +92,9 @@ void StateStore::write(const std::string& name, const void* from) {
     std::memcpy(s.data, from, bytes);
     return;
   }
-  if (const Carried* c = carried(name)) std::memcpy(c->data, from, bytes);
+  for (const Carried& c : carried_)
+    if (c.name == name)
+      std::memcpy(c.data, static_cast<const std::byte*>(from) + c.at, static_cast<size_t>(c.bytes));
   disk_->write(s.home, static_cast<const std::byte*>(from), s.type.bytes());
 }
 

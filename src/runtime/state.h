@@ -46,6 +46,7 @@ class StateStore {
   // Content that lies in an executor's arena between its runs; `dirty`: newer than its home.
   struct Carried {
     std::string name;
+    int64_t at, bytes;  // the part of the state
     std::byte* data;
     bool dirty;
   };
@@ -63,7 +64,6 @@ class StateStore {
     int order;
     int64_t home = -1;
   };
-  const Carried* carried(const std::string& name) const;
   const Slot& slot(const std::string& name) const;
 
   device::Device& device_;

@@ -7,6 +7,7 @@
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "io/files.h"
 
@@ -89,6 +90,9 @@ void fields(R& r, V& v) {
   v("train", "eval_batches", r.eval_batches, 0, 1 << 30,
     "batches of an evaluation under way; 0: the whole held-out text (as at the end)");
   v("train", "threads", r.threads, 0, 4096, "threads of a rank; 0: one per core, shared among ranks");
+  v("memory", "budget", r.budget,
+    "what the process keeps to, such as \"2GiB\"; what does not fit moves to disk and back; empty: no limit");
+  v("memory", "disk_folder", r.disk_folder, "where its file without a name lies; empty: output.folder");
   v("parallel", "data", r.data, 1, 1024, "ranks that split the batch");
   v("parallel", "tensor", r.tensor, 1, 1024, "ranks that split heads, MLP and vocabulary");
   v("parallel", "strategy", r.strategy, "a strategy file (TOML) instead of the two above");
@@ -308,6 +312,8 @@ double Recipe::learning_rate(int64_t step) const {
   return low + 0.5 * (1 + std::cos(3.14159265358979323846 * done)) * (lr - low);
 }
 
+int64_t Recipe::memory() const { return budget.empty() ? 0 : parse_bytes(budget, "memory.budget"); }
+
 Recipe parse_recipe(std::string_view text, const std::string& source,
                     const std::vector<std::string>& overrides) {
   toml::table root;
@@ -323,6 +329,7 @@ Recipe parse_recipe(std::string_view text, const std::string& source,
   reader.reject_unknown();
   if (r.task == "text" && r.paths.empty())
     throw_invalid(source + ": data.paths: found none, expected a file, a folder or a glob");
+  r.memory();
   if (r.patience > 0 && (r.validation == 0 || r.eval_every == 0))
     throw_invalid(source + ": train.patience: found " + std::to_string(r.patience) +
                   ", expected 0 without data.validation or train.eval_every");
@@ -363,6 +370,8 @@ std::string resume_key(const Recipe& recipe) {
   r.eval_every = d.eval_every;
   r.eval_batches = d.eval_batches;
   r.threads = d.threads;
+  r.budget = d.budget;
+  r.disk_folder = d.disk_folder;
   r.max_seconds = d.max_seconds;
   r.patience = d.patience;
   r.ema_evaluate = d.ema_evaluate;

@@ -39,6 +39,9 @@ struct Recipe {
   bool nesterov = true, ema_evaluate = false, loss_scale = false;
   int64_t patience = 0;
   int64_t eval_every = 250, eval_batches = 20, threads = 0;
+  // [memory]
+  std::string budget;       // a size such as "2GiB"; empty: no limit
+  std::string disk_folder;  // empty: the run's folder
   // [parallel]
   int64_t data = 1, tensor = 1;
   std::string strategy;
@@ -46,6 +49,7 @@ struct Recipe {
   std::string folder = "out/run";
   int64_t checkpoint_every = 500, keep = 2, log_every = 1;
 
+  int64_t memory() const;  // the budget in bytes; 0: no limit
   int64_t sequence() const { return seq > 0 ? seq : context; }
   // Learning rate of step `step` (from 0): linear warm-up lr * (step + 1) / (warmup + 1), then
   //   cosine, linear   down to min_lr at the last step

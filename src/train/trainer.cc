@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -67,6 +69,30 @@ passes::Strategy strategy_of(const Recipe& r, const io::ModelConfig& config) {
   if (config.vocab % r.tensor)
     std::erase_if(s.rules, [](const passes::ShardRule& rule) { return rule.axis.name() == "vocab"; });
   return s;
+}
+
+// What the process holds now, without what it shares with files.
+int64_t resident_bytes() {
+  long long pages = 0, shared = 0;
+  if (std::FILE* f = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(f, "%*d %lld %lld", &pages, &shared) != 2) pages = shared = 0;
+    std::fclose(f);
+  }
+  return (pages - shared) * sysconf(_SC_PAGESIZE);
+}
+
+// The part of a budget that is for states and arenas: without what the process holds already, one tensor on
+// its way to or from a checkpoint, and what threads and the allocator take beside.
+int64_t budget_for_plans(int64_t budget, const std::vector<models::Parameter>& parameters) {
+  constexpr int64_t kBeside = int64_t{24} << 20;
+  int64_t largest = 0;
+  for (const models::Parameter& p : parameters) largest = std::max(largest, p.type.elements() * 4);
+  const int64_t held = resident_bytes() + kBeside + largest;
+  if (budget <= held)
+    throw Error(ErrorCode::kResourceExhausted, "memory.budget: found " + std::to_string(budget) +
+                                                   " bytes, of which data, buffers and the " +
+                                                   "program take " + std::to_string(held));
+  return budget - held;
 }
 
 }  // namespace
@@ -193,6 +219,11 @@ void Trainer::build() {
   options.strategy = strategy_of(recipe_, config_);
   options.threads = static_cast<int>(recipe_.threads);
   options.trace = trace_;
+  if (const int64_t budget = recipe_.memory(); budget > 0) {
+    options.memory = budget_for_plans(budget, parameters_);
+    options.disk_folder = recipe_.disk_folder.empty() ? recipe_.folder : recipe_.disk_folder;
+    memory_.budget = budget;
+  }
   ranks_ = std::make_unique<Ranks>(options);
   passes::PassRunner runner(options.build.passes);
   ir::Graph model = models::train_graph(config_, shape);
@@ -220,6 +251,13 @@ void Trainer::build() {
   ranks_->set_input(last, "step", &step_input_);
   memory_.states = ranks_->state_bytes() * ranks_->size();
   memory_.arena = ranks_->arena_bytes() * ranks_->size();
+  memory_.disk = ranks_->disk_bytes() * ranks_->size();
+  for (const int program : {step_program_, apply_program_, accumulate_program_}) {
+    if (program < 0 || !ranks_->plan(program).staging) continue;
+    const int64_t times = (program == accumulate_program_ ? recipe_.accumulate : 1) * ranks_->size();
+    memory_.disk_read += times * ranks_->plan(program).staging->bytes_read;
+    memory_.disk_written += times * ranks_->plan(program).staging->bytes_written;
+  }
   memory_.data = static_cast<int64_t>(train_tokens_.byte_count() + validation_tokens_.byte_count());
 }
 

@@ -30,6 +30,9 @@ struct StepResult {
 
 struct MemoryEstimate {
   int64_t states = 0, arena = 0, data = 0;
+  int64_t budget = 0;                       // 0: none
+  int64_t disk = 0;                         // homes of what does not stay in memory
+  int64_t disk_read = 0, disk_written = 0;  // bytes moved by a step
   int64_t total() const { return states + arena + data; }
 };
 

@@ -134,7 +134,8 @@ Ran run_with(const plan::Plan& plan, const Bindings& inputs, const Bindings& sta
   ThreadPool& pool = several ? *several : one;
   std::unique_ptr<device::DiskTier> disk;
   if (plan.staging)
-    disk = std::make_unique<device::DiskTier>(std::filesystem::temp_directory_path().string(), getenv("T") ? atoi(getenv("T")) : 4);
+    disk = std::make_unique<device::DiskTier>(std::filesystem::temp_directory_path().string(),
+                                              getenv("T") ? atoi(getenv("T")) : 4);
   runtime::StateStore store(*device, disk.get());
   runtime::Executor executor(plan, {*device, pool, store, groups, options.trace, nullptr});
   for (const plan::StateSlot& s : plan.states) store.write(s.name, states.at(s.name).data.data());
