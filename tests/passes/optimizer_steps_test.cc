@@ -81,8 +81,9 @@ struct Problem {
   }
   Ran step(int64_t step, double lr, int threads = 1, const kernels::KernelTable& table = cpu()) {
     RunOptions options;
-    options.threads = threads;
-    Ran ran = run_plan(build_plan(graph, {}, table).plan, inputs(step, lr), states, options);
+    plan::CompileOptions compile;  // workspaces are made for so many threads
+    compile.threads = options.threads = threads;
+    Ran ran = run_plan(build_plan(graph, compile, table).plan, inputs(step, lr), states, options);
     states = ran.states;
     return ran;
   }
@@ -185,6 +186,8 @@ TEST(OptimizerSteps, ThreadsChangeNoBit) {
   for (Optimizer kind : kAll)
     for (StateStorage storage : {StateStorage::kF32, StateStorage::kBf16, StateStorage::k8bit})
       for (DType dtype : {DType::f32, DType::bf16}) {
+        SCOPED_TRACE(std::to_string(static_cast<int>(kind)) + " states " +
+                     std::to_string(static_cast<int>(storage)));
         OptimizerSpec spec = spec_of(kind);
         spec.states = storage;
         spec.ema = 0.9;
