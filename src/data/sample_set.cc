@@ -88,8 +88,7 @@ class Reader {
   }
 
   void items(const std::string& path) {
-    LineReader reader(path);
-    JsonItems list(reader, path);
+    JsonItems list(path);
     std::string item;
     while (!full() && list.next(item)) {
       count(static_cast<int64_t>(item.size()));

@@ -103,8 +103,7 @@ TEST_F(LineReaderTest, RefusesBrokenDataAndEndlessLines) {
 using JsonItemsTest = Files;
 
 std::vector<std::string> items_of(const std::string& path) {
-  LineReader lines(path);
-  JsonItems items(lines, path);
+  JsonItems items(path);
   std::vector<std::string> out;
   std::string item;
   while (items.next(item)) {
@@ -144,7 +143,7 @@ TEST_F(JsonItemsTest, FindObjectsHoweverTheyAreLaidOut) {
   for (const auto& [text, wrong] :
        {std::pair<std::string, std::string>{"[{}", ":1: the list is cut short"},
         {"[{\"a\":[{}", ":1: an object is cut short"},
-        {"[{}] {}", ":1: found '{', expected an object or nothing behind the list"},
+        {"[{}] {}", ":1: found '{', expected nothing behind the list"},
         {"{}\n3", ":2: found '3', expected an object"}}) {
     const std::string path = write("bad.json", text);
     EXPECT_EQ(error_of([&] { items_of(path); }), path + wrong);

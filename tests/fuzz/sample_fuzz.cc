@@ -71,8 +71,7 @@ void check_lines(std::string_view bytes, const char* name) {
     std::string_view line;
     while (reader.next(line)) HOIST_CHECK(line.find('\n') == std::string_view::npos, "a line is one line");
     HOIST_CHECK(reader.bytes() >= reader.line_number() - 1, "lines have ends");
-    LineReader again(path, 1 << 16);
-    JsonItems items(again, path);
+    JsonItems items(path);
     std::string item;
     while (items.next(item)) HOIST_CHECK(item.starts_with('{'), "an item is an object");
   } catch (const Error& error) {
