@@ -1,7 +1,7 @@
 // ByteReader: a file's bytes piece by piece; files that end in .zst are decompressed on the way.
 //
-// Throws Error: for the file as the system says, kCorrupt for broken or cut compressed data. Memory: a piece or two
-// (compressed files: their window besides, at most 128 MiB).
+// Throws Error: for the file as the system says, kCorrupt for broken or cut compressed data. Memory: a piece
+// or two (compressed files: their window besides, at most 128 MiB).
 #pragma once
 
 #include <memory>

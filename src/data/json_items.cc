@@ -31,7 +31,8 @@ bool JsonItems::skip_to_object() {
       } else if (c == ']' && array_ && !closed_) {
         closed_ = true;
       } else {
-        fail(std::string("found '") + c + "', expected " + (closed_ ? "nothing behind the list" : "an object"));
+        fail(std::string("found '") + c + "', expected " +
+             (closed_ ? "nothing behind the list" : "an object"));
       }
     }
   } while (refill());

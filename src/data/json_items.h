@@ -1,5 +1,5 @@
-// JsonItems: the objects of a .json file one at a time, in memory for the longest of them: of one long list, or one
-// behind the other. Only where objects begin and end is looked at; each is for a JSON reader to check.
+// JsonItems: the objects of a .json file one at a time, in memory for the longest of them: of one long list,
+// or one behind the other. Only where objects begin and end is looked at; each is for a JSON reader to check.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ class JsonItems {
  public:
   static constexpr size_t kMaxItem = size_t{64} << 20;
   explicit JsonItems(const std::string& path) : reader_(path), path_(path) {}
-  // False at the end. Throws Error as ByteReader does, and kCorrupt, led by path and line, for text between objects
-  // and an object cut short or above kMaxItem bytes.
+  // False at the end. Throws Error as ByteReader does, and kCorrupt, led by path and line, for text between
+  // objects and an object cut short or above kMaxItem bytes.
   bool next(std::string& item);
   int64_t line_number() const { return begin_; }  // where the last object began, from 1
 

@@ -140,11 +140,10 @@ TEST_F(JsonItemsTest, FindObjectsHoweverTheyAreLaidOut) {
     if (list) text += "]\n";
     EXPECT_EQ(items_of(write("a.json", text)), want) << text;
   }
-  for (const auto& [text, wrong] :
-       {std::pair<std::string, std::string>{"[{}", ":1: the list is cut short"},
-        {"[{\"a\":[{}", ":1: an object is cut short"},
-        {"[{}] {}", ":1: found '{', expected nothing behind the list"},
-        {"{}\n3", ":2: found '3', expected an object"}}) {
+  for (const auto& [text, wrong] : {std::pair<std::string, std::string>{"[{}", ":1: the list is cut short"},
+                                    {"[{\"a\":[{}", ":1: an object is cut short"},
+                                    {"[{}] {}", ":1: found '{', expected nothing behind the list"},
+                                    {"{}\n3", ":2: found '3', expected an object"}}) {
     const std::string path = write("bad.json", text);
     EXPECT_EQ(error_of([&] { items_of(path); }), path + wrong);
   }

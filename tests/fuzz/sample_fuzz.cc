@@ -1,6 +1,7 @@
 // Any text as a line of a fine-tuning data set, in every form, and any bytes as a file of lines, compressed
 // or not. Refusals are Errors that name their source; what is accepted becomes tokens with loss on answers
-// alone, and packs into rows. Links: data text io
+// alone, and packs into rows.
+// Links: data text io
 #include <algorithm>
 
 #include "base/check.h"
