@@ -50,14 +50,17 @@ std::string clock_text(double seconds) {
 // Data are anybody's: what could steer a terminal is shown, not sent.
 std::string printable(const std::string& text) {
   std::string out;
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
-      char code[8];
-      std::snprintf(code, sizeof code, "\\x%02x", byte);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0u;
+    const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F
+    if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || c1) {
+      char code[16];
+      std::snprintf(code, sizeof code, "\\x%02x", c1 ? next : byte);
       out += code;
+      i += c1;
     } else {
-      out += c;
+      out += text[i];
     }
   }
   return out;

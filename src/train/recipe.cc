@@ -35,10 +35,8 @@ void fields(R& r, V& v) {
   v("model", "biases", r.biases, "train the biases the family has (false: they stay zero)");
   v("model", "init_std", r.init_std, 0.0, 10.0, "standard deviation of fresh weights");
   v("data", "paths", r.paths, "text files, .jsonl files, folders or globs such as \"src/**/*.cc\"");
-  v.words(
-      "data", "format", r.format, "documents|auto|text|prompt_completion|messages|sharegpt|alpaca",
-      "documents: one long text; the others: samples, one a line of .jsonl or .jsonl.zst (auto: told by its "
-      "keys)");
+  v.words("data", "format", r.format, "documents|auto|text|prompt_completion|messages|sharegpt|alpaca",
+          "documents: one long text; else samples (.jsonl, .json, .zst after it); auto: told by keys");
   v("data", "weights", r.weights, "samples: how often each of paths is drawn; empty: by its size");
   v("data", "pack", r.pack, "samples: several in a row, where they do not see each other");
   v("data", "chat_template", r.chat_template, "samples: a Jinja file instead of the model's own template");
