@@ -251,9 +251,10 @@ TEST(OptimizerSteps, BlocksThatRanksWouldShareAreRefused) {
   OptimizerSpec spec = spec_of(Optimizer::kAdamw);
   spec.states = StateStorage::k8bit;
   Problem p(spec, 12, 768);
-  EXPECT_EQ(error_of([&] { run_ranks(p.graph, split_by("n"), p.inputs(0, 0.01), p.states); }),
-            "partition: axis n of 'adam_m.matrix.scale' has size 3, which does not divide by the 2 ranks of mesh "
-            "dimension tensor");
+  EXPECT_EQ(
+      error_of([&] { run_ranks(p.graph, split_by("n"), p.inputs(0, 0.01), p.states); }),
+      "partition: axis n of 'adam_m.matrix.scale' has size 3, which does not divide by the 2 ranks of mesh "
+      "dimension tensor");
 }
 
 TEST(OptimizerSteps, LossScaleHalvesWhenStepsOverflowAndDoublesAfterward) {
