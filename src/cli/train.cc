@@ -5,7 +5,9 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <span>
 
 #include "base/error.h"
 #include "cli/options.h"
@@ -43,6 +45,25 @@ std::string clock_text(double seconds) {
     std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(s / 60),
                   static_cast<long long>(s % 60));
   return text;
+}
+
+// Data are anybody's: what could steer a terminal is shown, not sent.
+std::string printable(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0u;
+    const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F
+    if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || c1) {
+      char code[16];
+      std::snprintf(code, sizeof code, "\\x%02x", c1 ? next : byte);
+      out += code;
+      i += c1;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 // A bar on a terminal, a line now and then in a file.
@@ -90,6 +111,31 @@ class Progress {
   bool terminal_, drawn_ = false;
   double smoothed_ = 0;
 };
+
+// The first samples, tokens with loss in green on a terminal and in [[ ]] elsewhere.
+void show_samples(const train::Trainer& trainer) {
+  const bool colour = isatty(1) != 0 && !std::getenv("NO_COLOR");
+  const text::Tokenizer& tokenizer = trainer.tokenizer();
+  int number = 0;
+  for (const data::TokenSample& sample : trainer.first_samples()) {
+    std::printf("%ssample %d: %zu tokens\n", number ? "\n" : "", number + 1, sample.ids.size());
+    ++number;
+    for (size_t i = 0; i < sample.ids.size();) {
+      size_t end = i;
+      while (end < sample.ids.size() && sample.trained[end] == sample.trained[i]) ++end;
+      const std::string text =
+          printable(tokenizer.decode(std::span(sample.ids).subspan(i, end - i), /*skip_special=*/false));
+      const bool loss = sample.trained[i] != 0;
+      if (colour)
+        std::printf("%s%s\033[0m", loss ? "\033[1;32m" : "\033[2m", text.c_str());
+      else
+        std::printf("%s%s%s", loss ? "[[" : "", text.c_str(), loss ? "]]" : "");
+      i = end;
+    }
+    std::printf("\n");
+  }
+  if (number) std::printf("\n%s carries loss\n", colour ? "\033[1;32mgreen\033[0m" : "[[ ]]");
+}
 
 void run_digits(const TrainOptions& o, const train::Recipe& recipe, const train::TrainObserver& observer,
                 Progress& progress) {
@@ -142,7 +188,7 @@ void run(const TrainOptions& o) {
     progress.note("memory budget: " + human_bytes(m.budget) + "; on disk " + human_bytes(m.disk) +
                   ", of which a step reads " + human_bytes(m.disk_read) + " and writes " +
                   human_bytes(m.disk_written));
-  if (o.dry_run) return;
+  if (o.dry_run) return show_samples(trainer);
   bool finished = trainer.run(g_stop, &g_save);
   if (!o.trace.empty()) trace.write(o.trace);
   if (!finished) throw Error(ErrorCode::kUnavailable, "interrupted");
@@ -158,9 +204,10 @@ void add_train(Command root) {
   app.add_option("overrides", o->overrides,
                  "key=value pairs that replace the recipe's: lr=1e-3, train.steps=500");
   app.flag("--keys", o->keys, "List every key of a recipe with its default and meaning");
-  app.flag("--dry-run", o->dry_run, "Read the data, plan the memory, train nothing");
   app.option("--memory", o->memory,
              "Keep the process to this much memory, such as 2GiB; what does not fit moves to disk and back");
+  app.flag("--dry-run", o->dry_run,
+           "Read the data, plan the memory, show where loss lies in the first samples; train nothing");
   app.option("--trace", o->trace, "Write a Chrome trace of every instruction to this file");
   app.footer(
       "Checkpoints, metrics.jsonl, report.html and the finished model go to output.folder. Ctrl-C saves and "

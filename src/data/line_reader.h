@@ -8,9 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
+
+#include "data/byte_reader.h"
 
 namespace hoist::data {
 
@@ -18,7 +19,6 @@ class LineReader {
  public:
   static constexpr size_t kMaxLine = size_t{64} << 20;
   explicit LineReader(const std::string& path, size_t max_line = kMaxLine);
-  ~LineReader();
 
   // False at the end. The line lives until the next call.
   bool next(std::string_view& line);
@@ -26,8 +26,7 @@ class LineReader {
   int64_t bytes() const { return bytes_; }       // of all lines so far, decompressed
 
  private:
-  struct Source;
-  std::unique_ptr<Source> source_;
+  ByteReader bytes_of_;
   std::string path_, pending_;
   size_t at_ = 0, max_line_;
   int64_t line_ = 0, bytes_ = 0;

@@ -20,8 +20,9 @@ bool TokenSample::any_trained() const {
   return std::find(trained.begin(), trained.end(), 1) != trained.end();
 }
 
-SampleEncoder::SampleEncoder(const text::Tokenizer& tokenizer, const text::ChatTemplate* chat, int32_t end)
-    : tokenizer_(tokenizer), chat_(chat), end_(end) {}
+SampleEncoder::SampleEncoder(const text::Tokenizer& tokenizer, const text::ChatTemplate* chat, int32_t end,
+                             std::string no_chat)
+    : tokenizer_(tokenizer), chat_(chat), end_(end), no_chat_(std::move(no_chat)) {}
 
 // Ids of a piece of text: the mark that some tokenizers put before any text belongs to its beginning alone.
 std::vector<int32_t> SampleEncoder::tokens(std::string_view text, bool begins) const {
@@ -125,7 +126,8 @@ std::vector<TokenSample> SampleEncoder::encode_chat(const Sample& sample, const 
 std::vector<TokenSample> SampleEncoder::encode(const Sample& sample, const std::string& source) const {
   if (sample.kind == Sample::Kind::kChat) {
     if (!chat_)
-      throw_invalid(source + ": found a conversation, expected a model with a chat template for it");
+      throw_invalid(source + ": found a conversation, expected a model with a chat template for it" +
+                    (no_chat_.empty() ? "" : " (" + no_chat_ + ")"));
     try {
       return encode_chat(sample, source);
     } catch (const Error& e) {  // a template knows no files

@@ -29,9 +29,10 @@ struct TokenSample {
 
 class SampleEncoder {
  public:
-  // Both must outlive this; `chat` may be null: chats are then refused by name. `end` ends texts and
-  // completions; -1: nothing does.
-  SampleEncoder(const text::Tokenizer& tokenizer, const text::ChatTemplate* chat, int32_t end);
+  // Both must outlive this; `chat` may be null: chats are then refused by name, with `no_chat` as the reason.
+  // `end` ends texts and completions; -1: nothing does.
+  SampleEncoder(const text::Tokenizer& tokenizer, const text::ChatTemplate* chat, int32_t end,
+                std::string no_chat = {});
 
   // One sample, or several (see above). `source` leads Errors: a template that refuses the conversation, or
   // whose turns cannot be found.
@@ -49,6 +50,7 @@ class SampleEncoder {
   const text::Tokenizer& tokenizer_;
   const text::ChatTemplate* chat_;
   int32_t end_;
+  std::string no_chat_;
 };
 
 }  // namespace hoist::data

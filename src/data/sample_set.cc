@@ -5,16 +5,21 @@
 
 #include "base/error.h"
 #include "data/corpus.h"
+#include "data/json_items.h"
 #include "data/line_reader.h"
 
 namespace hoist::data {
 
 namespace {
 
-// A text file is one sample; all others hold one a line.
-bool is_plain(std::string_view path) {
+std::string_view without_zst(std::string_view path) {
   if (path.ends_with(".zst")) path.remove_suffix(4);
-  return !path.ends_with(".jsonl") && !path.ends_with(".json") && !path.ends_with(".ndjson");
+  return path;
+}
+// Lists of objects, and one object a line; a file of any other name is a text, one sample.
+bool is_json(std::string_view path) { return without_zst(path).ends_with(".json"); }
+bool is_lines(std::string_view path) {
+  return without_zst(path).ends_with(".jsonl") || without_zst(path).ends_with(".ndjson");
 }
 
 class Reader {
@@ -34,10 +39,12 @@ class Reader {
       for (const std::string& path : expand_glob(pattern)) {
         if (full()) break;
         ++set_.report.files;
-        if (is_plain(path))
-          plain(path);
-        else
+        if (is_lines(path))
           lines(path);
+        else if (is_json(path))
+          items(path);
+        else
+          plain(path);
       }
     set_.train.finish();
     set_.validation.finish();
@@ -77,6 +84,17 @@ class Reader {
       ++set_.report.lines;
       const std::string source = path + ":" + std::to_string(reader.line_number());
       add(parse_sample(line.substr(0, end + 1), source, options_.format, options_.field), source);
+    }
+  }
+
+  void items(const std::string& path) {
+    JsonItems list(path);
+    std::string item;
+    while (!full() && list.next(item)) {
+      count(static_cast<int64_t>(item.size()));
+      ++set_.report.lines;
+      const std::string source = path + ":" + std::to_string(list.line_number());
+      add(parse_sample(item, source, options_.format, options_.field), source);
     }
   }
 

@@ -17,8 +17,9 @@
 namespace hoist::data {
 
 struct SampleSetOptions {
-  std::vector<std::string>
-      paths;  // files, folders or globs (data/corpus.h) of .jsonl, .json lines, .txt, .zst
+  // Files, folders or globs (data/corpus.h): .jsonl, .json (a list of objects), else plain text; .zst after
+  // any of these.
+  std::vector<std::string> paths;
   SampleFormat format = SampleFormat::kAuto;
   std::string field = "text";
   double validation = 0;      // share of samples held out, 0 to 0.5

@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -54,7 +55,10 @@ void write_model(io::StagedFolder& staged, const CheckpointParts& parts, bool av
   if (!config.eos_ids.empty())
     if (auto token = parts.tokenizer.id_to_token(static_cast<int32_t>(config.eos_ids[0])))
       tokenizer_config["eos_token"] = std::string(*token);
-  write_text(staged, "tokenizer_config.json", tokenizer_config.dump(2));
+  auto is_config = [](const auto& file) { return file.first == "tokenizer_config.json"; };
+  if (std::none_of(parts.kept.begin(), parts.kept.end(), is_config))
+    write_text(staged, "tokenizer_config.json", tokenizer_config.dump(2));
+  for (const auto& [name, text] : parts.kept) write_text(staged, name, text);
   // One buffer a parameter: the parts of a joined tensor are read side by side.
   std::vector<std::vector<std::byte>> buffers;
   const std::vector<std::string> names = parts.ranks.state_names();

@@ -30,6 +30,8 @@ struct CheckpointParts {
   const text::Tokenizer& tokenizer;
   const std::vector<models::Parameter>& parameters;
   const Ranks& ranks;
+  // Files beside the model that it came with (name, text): kept as they are.
+  const std::vector<std::pair<std::string, std::string>>& kept;
 };
 
 // Writes root/step-N (or root/`name` without the optimizer: the finished model) durably, then makes it

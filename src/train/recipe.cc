@@ -36,6 +36,11 @@ void fields(R& r, V& v) {
   v("model", "biases", r.biases, "train the biases the family has (false: they stay zero)");
   v("model", "init_std", r.init_std, 0.0, 10.0, "standard deviation of fresh weights");
   v("data", "paths", r.paths, "text files, .jsonl files, folders or globs such as \"src/**/*.cc\"");
+  v.words("data", "format", r.format, "documents|auto|text|prompt_completion|messages|sharegpt|alpaca",
+          "documents: one long text; else samples (.jsonl, .json, .zst after it); auto: told by keys");
+  v("data", "weights", r.weights, "samples: how often each of paths is drawn; empty: by its size");
+  v("data", "pack", r.pack, "samples: several in a row, where they do not see each other");
+  v("data", "chat_template", r.chat_template, "samples: a Jinja file instead of the model's own template");
   v("data", "field", r.field, "the text field of .jsonl lines");
   v("data", "tokenizer", r.tokenizer,
     "bpe (trained here), char, or a folder with tokenizer.json; ignored with model.from");
@@ -139,6 +144,11 @@ struct Printer {
     for (size_t i = 0; i < x.size(); ++i) list += (i ? ", " : "") + quoted(x[i]);
     key(s, k, list + "]", m);
   }
+  void operator()(const char* s, const char* k, const std::vector<double>& x, const char* m) {
+    std::string list = "[";
+    for (size_t i = 0; i < x.size(); ++i) list += (i ? ", " : "") + number(x[i]);
+    key(s, k, list + "]", m);
+  }
   void operator()(const char* s, const char* k, bool x, const char* m) { key(s, k, x ? "true" : "false", m); }
   void operator()(const char* s, const char* k, int64_t x, int64_t, int64_t, const char* m) {
     key(s, k, std::to_string(x), m);
@@ -187,6 +197,18 @@ struct Reader {
     for (const toml::node& item : *list) {
       auto v = item.value_exact<std::string>();
       if (!v) fail(item, s, k, "a list of texts in quotes");
+      x.push_back(*v);
+    }
+  }
+  void operator()(const char* s, const char* k, std::vector<double>& x, const char*) {
+    const toml::node* n = find(s, k);
+    if (!n) return;
+    x.clear();
+    const toml::array* list = n->as_array();
+    if (!list) fail(*n, s, k, "a list of numbers above 0");
+    for (const toml::node& item : *list) {
+      const auto v = item.value<double>();
+      if (!item.is_number() || !v || !(*v > 0 && *v <= kBig)) fail(item, s, k, "a list of numbers above 0");
       x.push_back(*v);
     }
   }
@@ -330,6 +352,9 @@ Recipe parse_recipe(std::string_view text, const std::string& source,
   if (r.task == "text" && r.paths.empty())
     throw_invalid(source + ": data.paths: found none, expected a file, a folder or a glob");
   r.memory();
+  if (r.format != "documents" && r.from.empty() && (r.tokenizer == "bpe" || r.tokenizer == "char"))
+    throw_invalid(source + ": data.format: found " + r.format +
+                  ", expected documents without model.from or a tokenizer's folder in data.tokenizer");
   if (r.patience > 0 && (r.validation == 0 || r.eval_every == 0))
     throw_invalid(source + ": train.patience: found " + std::to_string(r.patience) +
                   ", expected 0 without data.validation or train.eval_every");

@@ -23,7 +23,9 @@ struct Recipe {
   double init_std = 0.02;
   // [data]
   std::vector<std::string> paths;
-  std::string field = "text", tokenizer = "bpe", sampling = "epoch";
+  std::string field = "text", tokenizer = "bpe", sampling = "epoch", format = "documents", chat_template;
+  std::vector<double> weights;
+  bool pack = true;
   int64_t vocab = 4096, max_bytes = int64_t{8} << 30;
   double validation = 0.05;
   // [images]

@@ -130,6 +130,57 @@ Trainer::~Trainer() = default;
 std::string Trainer::model_folder() const { return io::join_path(recipe_.folder, "model"); }
 
 void Trainer::open_data() {
+  if (recipe_.format == "documents")
+    open_documents();
+  else
+    open_samples();
+}
+
+// The config, and the files that stay with a model: those of model.from, or of the tokenizer's folder.
+void Trainer::open_model() {
+  if (recipe_.from.empty()) {
+    config_ = fresh_config(recipe_, tokenizer_->vocab_size());
+    if (auto id = tokenizer_->token_to_id("<|endoftext|>")) config_.eos_ids = {*id};
+  } else {
+    config_ = io::load_model_config(recipe_.from);
+    if (recipe_.sequence() > config_.max_position)
+      throw_invalid("train.seq: found " + std::to_string(recipe_.sequence()) +
+                    ", expected at most the model's " + std::to_string(config_.max_position));
+    if (tokenizer_->vocab_size() > config_.vocab)
+      throw_invalid(recipe_.from + "/tokenizer.json: more token ids than config.json's vocab_size");
+  }
+  const std::string& folder = recipe_.from.empty() ? recipe_.tokenizer : recipe_.from;
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}) {
+    const bool given = name == std::string_view("chat_template.jinja") && !recipe_.chat_template.empty();
+    const std::string path = given ? recipe_.chat_template : io::join_path(folder, name);
+    if (io::path_exists(path)) kept_files_.emplace_back(name, io::read_file(path, size_t{64} << 20));
+  }
+}
+
+int32_t Trainer::end_of_text() const {
+  return config_.eos_ids.empty() ? -1 : static_cast<int32_t>(config_.eos_ids[0]);
+}
+
+void Trainer::open_samples() {
+  tokenizer_ = text::Tokenizer::load(recipe_.from.empty() ? recipe_.tokenizer : recipe_.from);
+  open_model();
+  int64_t total = 1;
+  for (const std::string& pattern : recipe_.paths)
+    for (const std::string& path : data::expand_glob(pattern)) total += io::file_size(path);
+  samples_ = std::make_unique<SampleData>(
+      recipe_, *tokenizer_, chat_template_of(recipe_), end_of_text(), observer_.note, [&](int64_t bytes) {
+        // Compressed files hold more than their size.
+        if (observer_.progress) observer_.progress("samples", std::min(bytes, total - 1), total);
+      });
+  if (observer_.progress) observer_.progress("samples", total, total);
+  data_hash_ = samples_->hash();
+}
+
+std::vector<data::TokenSample> Trainer::first_samples() const {
+  return samples_ ? samples_->first() : std::vector<data::TokenSample>{};
+}
+
+void Trainer::open_documents() {
   data::CorpusOptions options;
   options.paths = recipe_.paths;
   options.field = recipe_.field;
@@ -169,18 +220,8 @@ void Trainer::open_data() {
     source = own;
   }
   tokenizer_ = text::Tokenizer::load(source);
-  if (recipe_.from.empty()) {
-    config_ = fresh_config(recipe_, tokenizer_->vocab_size());
-    if (auto id = tokenizer_->token_to_id("<|endoftext|>")) config_.eos_ids = {*id};
-  } else {
-    config_ = io::load_model_config(recipe_.from);
-    if (recipe_.sequence() > config_.max_position)
-      throw_invalid("train.seq: found " + std::to_string(recipe_.sequence()) +
-                    ", expected at most the model's " + std::to_string(config_.max_position));
-    if (tokenizer_->vocab_size() > config_.vocab)
-      throw_invalid(recipe_.from + "/tokenizer.json: more token ids than config.json's vocab_size");
-  }
-  const int32_t end = config_.eos_ids.empty() ? -1 : static_cast<int32_t>(config_.eos_ids[0]);
+  open_model();
+  const int32_t end = end_of_text();
   auto tokenize = [&](std::vector<std::string>& list) {
     auto tokens = data::tokenize(list, *tokenizer_, config_.vocab, end, [&](int64_t done, int64_t total) {
       if (observer_.progress) observer_.progress("tokens", done, total);
@@ -203,14 +244,16 @@ void Trainer::open_data() {
 
 void Trainer::build() {
   data::BatchShape batch{recipe_.batch * recipe_.accumulate, recipe_.sequence()};
-  batches_ = std::make_unique<data::Batches>(
-      train_tokens_, batch, recipe_.sampling == "random" ? data::Sampling::kRandom : data::Sampling::kEpoch,
-      static_cast<uint64_t>(recipe_.seed));
+  if (!samples_)
+    batches_ = std::make_unique<data::Batches>(
+        train_tokens_, batch, recipe_.sampling == "random" ? data::Sampling::kRandom : data::Sampling::kEpoch,
+        static_cast<uint64_t>(recipe_.seed));
   models::TrainShape shape;
   shape.batch = recipe_.batch;
   shape.seq = recipe_.sequence();
   shape.dtype = recipe_.precision == "bf16" ? DType::bf16 : DType::f32;
   shape.train_biases = recipe_.biases;
+  shape.packed = samples_ != nullptr;
   parameters_ = models::parameters(config_, shape.dtype, shape.dtype);
   passes::OptimizerSpec spec = optimizer_spec(recipe_);
   spec.groups = parameter_groups(recipe_, parameters_);
@@ -239,12 +282,14 @@ void Trainer::build() {
   eval_program_ = ranks_->add(recipe_.ema_evaluate ? passes::with_averages(model) : model);
   ranks_->prepare();
   const size_t tokens = static_cast<size_t>(shape.batch * shape.seq);
-  ids_.resize(tokens);
-  targets_.resize(tokens);
+  for (auto* input : {&ids_, &targets_, &segments_, &positions_}) input->resize(tokens);
   for (int program : {step_program_, accumulate_program_, eval_program_}) {
     if (program < 0) continue;
     ranks_->set_input(program, "ids", ids_.data());
     ranks_->set_input(program, "targets", targets_.data());
+    if (!samples_) continue;
+    ranks_->set_input(program, "segments", segments_.data());
+    ranks_->set_input(program, "positions", positions_.data());
   }
   const int last = step_program_ >= 0 ? step_program_ : apply_program_;
   ranks_->set_input(last, "lr", &lr_input_);
@@ -341,11 +386,17 @@ StepResult Trainer::step() {
   lr_input_ = static_cast<float>(recipe_.learning_rate(step_));
   step_input_ = static_cast<float>(step_ + 1);
   int last = step_program_;
+  auto fill = [&](int64_t first) {
+    if (samples_)
+      samples_->fill(step_ * recipe_.batch * recipe_.accumulate + first, recipe_.batch, row_inputs(0));
+    else
+      batches_->fill(step_, first, recipe_.batch, ids_.data(), targets_.data());
+  };
   if (step_program_ >= 0) {
-    batches_->fill(step_, 0, recipe_.batch, ids_.data(), targets_.data());
+    fill(0);
   } else {
     for (int64_t m = 0; m < recipe_.accumulate; ++m) {
-      batches_->fill(step_, m * recipe_.batch, recipe_.batch, ids_.data(), targets_.data());
+      fill(m * recipe_.batch);
       ranks_->run(accumulate_program_);
     }
     last = apply_program_;
@@ -362,8 +413,21 @@ StepResult Trainer::step() {
   return result;
 }
 
+data::PackedRow Trainer::row_inputs(int64_t row) {
+  const auto at = static_cast<size_t>(row * recipe_.sequence());
+  return {&ids_[at], &targets_[at], &segments_[at], &positions_[at]};
+}
+
+// Held-out window or row `index` into row `row` of the inputs.
+void Trainer::fill_evaluation(int64_t index, int64_t row) {
+  const data::PackedRow to = row_inputs(row);
+  if (samples_) return samples_->fill_evaluation(index, to);
+  data::evaluation_window(validation_tokens_, recipe_.sequence(), index, to.ids, to.targets);
+}
+
 double Trainer::evaluate(int64_t batches) {
-  const int64_t seq = recipe_.sequence(), windows = data::evaluation_windows(validation_tokens_, seq);
+  const int64_t windows = samples_ ? samples_->evaluation_rows()
+                                   : data::evaluation_windows(validation_tokens_, recipe_.sequence());
   if (windows == 0) return std::nan("");
   int64_t count = (windows + recipe_.batch - 1) / recipe_.batch;
   // A part of the text is taken evenly from all of it.
@@ -371,9 +435,7 @@ double Trainer::evaluate(int64_t batches) {
   if (batches > 0) count = std::min(count, batches);
   double loss = 0, weight = 0;
   for (int64_t i = 0; i < count; ++i) {
-    for (int64_t r = 0; r < recipe_.batch; ++r)
-      data::evaluation_window(validation_tokens_, seq, i * stride * recipe_.batch + r,
-                              &ids_[static_cast<size_t>(r * seq)], &targets_[static_cast<size_t>(r * seq)]);
+    for (int64_t r = 0; r < recipe_.batch; ++r) fill_evaluation(i * stride * recipe_.batch + r, r);
     ranks_->run(eval_program_);
     loss += static_cast<double>(*ranks_->output(eval_program_, "loss_sum").as<const float>());
     weight += static_cast<double>(*ranks_->output(eval_program_, "weight_sum").as<const float>());
@@ -381,7 +443,7 @@ double Trainer::evaluate(int64_t batches) {
   return loss / weight;
 }
 
-CheckpointParts Trainer::parts() const { return {config_, *tokenizer_, parameters_, *ranks_}; }
+CheckpointParts Trainer::parts() const { return {config_, *tokenizer_, parameters_, *ranks_, kept_files_}; }
 
 void Trainer::save() {
   save_checkpoint(folder_->checkpoints(), parts(), {step_, resume_key(recipe_), data_hash_});
@@ -505,8 +567,9 @@ void Trainer::write_report() {
   r.title = "Training report: " + recipe_.folder;
   r.facts = {{"Model", std::string(io::family_name(config_.family)) + ", " +
                            report::grouped(models::parameter_count(config_)) + " parameters"},
-             {"Training tokens", report::grouped(train_tokens_.size())},
-             {"Held-out tokens", report::grouped(validation_tokens_.size())},
+             {"Training tokens", report::grouped(samples_ ? samples_->train_tokens() : train_tokens_.size())},
+             {"Held-out tokens",
+              report::grouped(samples_ ? samples_->validation_tokens() : validation_tokens_.size())},
              {"Training time", report::duration(trained_seconds_)},
              {"Precision", recipe_.precision},
              {"Ranks", std::to_string(ranks_->size())},

@@ -16,6 +16,7 @@
 #include "train/checkpoint.h"
 #include "train/ranks.h"
 #include "train/recipe.h"
+#include "train/sample_data.h"
 
 namespace hoist::train {
 
@@ -70,9 +71,16 @@ class Trainer {
   const MemoryEstimate& memory() const { return memory_; }
   const io::ModelConfig& config() const { return config_; }
   std::string model_folder() const;
+  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  // The first samples of the data, for people to see where loss lies; empty for documents.
+  std::vector<data::TokenSample> first_samples() const;
 
  private:
   void open_data();
+  void open_documents();
+  void open_samples();
+  void open_model();
+  int32_t end_of_text() const;
   void build();
   void start();
   void initialize();
@@ -82,6 +90,9 @@ class Trainer {
   void log(const std::string& line);
   void write_report();
   CheckpointParts parts() const;
+  // Where row `row` of a micro-batch lies in the inputs.
+  data::PackedRow row_inputs(int64_t row);
+  void fill_evaluation(int64_t index, int64_t row);
 
   Recipe recipe_;
   TrainObserver observer_;
@@ -91,11 +102,13 @@ class Trainer {
   data::TokenArray train_tokens_, validation_tokens_;
   std::string data_hash_;
   std::unique_ptr<data::Batches> batches_;
+  std::unique_ptr<SampleData> samples_;                          // in place of the four above
+  std::vector<std::pair<std::string, std::string>> kept_files_;  // of model.from (CheckpointParts)
   std::vector<models::Parameter> parameters_;
   std::unique_ptr<Ranks> ranks_;
   runtime::Trace* trace_;
   int step_program_ = -1, accumulate_program_ = -1, apply_program_ = -1, eval_program_ = -1;
-  std::vector<int32_t> ids_, targets_;
+  std::vector<int32_t> ids_, targets_, segments_, positions_;
   float lr_input_ = 0, step_input_ = 0;
   int64_t step_ = 0;
   double trained_seconds_ = 0;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "data/json_items.h"
 #include "data/line_reader.h"
 #include "data/sample_set.h"
 #include "io/files.h"
@@ -97,6 +98,55 @@ TEST_F(LineReaderTest, RefusesBrokenDataAndEndlessLines) {
   EXPECT_EQ(lines_of(path, 1000).size(), 2u);
   EXPECT_NE(error_of([&] { lines_of(root_ + "/absent"); }), "no error");
   EXPECT_TRUE(lines_of(write("empty.zst", "")).empty());
+}
+
+using JsonItemsTest = Files;
+
+std::vector<std::string> items_of(const std::string& path) {
+  JsonItems items(path);
+  std::vector<std::string> out;
+  std::string item;
+  while (items.next(item)) {
+    std::string squeezed;
+    for (char c : item)
+      if (c != '\n') squeezed += c;
+    out.push_back(squeezed);
+  }
+  return out;
+}
+
+// Lists and rows of objects, with line breaks wherever JSON allows them.
+TEST_F(JsonItemsTest, FindObjectsHoweverTheyAreLaidOut) {
+  std::mt19937 random(2);
+  const char* texts[] = {R"({"a":"x"})", R"({})", R"({"b":["]","}",{"c":"\"}{"}]})",
+                         R"({"d":"\\","e":[[],[{}]]})"};
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::string> want;
+    const bool list = random() % 2;
+    std::string text = list ? " [" : "";
+    for (int i = 0, n = static_cast<int>(random() % 6); i < n; ++i) {
+      want.push_back(texts[random() % 4]);
+      if (i && list) text += ",";
+      bool in_text = false;
+      char before = 0;
+      for (char c : want.back()) {
+        text += c;
+        if (c == '"' && before != '\\') in_text = !in_text;
+        before = c == '\\' && before == '\\' ? '\0' : c;
+        if (!in_text && random() % 5 == 0) text += "\n";
+      }
+      text += random() % 2 ? "\n" : " ";
+    }
+    if (list) text += "]\n";
+    EXPECT_EQ(items_of(write("a.json", text)), want) << text;
+  }
+  for (const auto& [text, wrong] : {std::pair<std::string, std::string>{"[{}", ":1: the list is cut short"},
+                                    {"[{\"a\":[{}", ":1: an object is cut short"},
+                                    {"[{}] {}", ":1: found '{', expected nothing behind the list"},
+                                    {"{}\n3", ":2: found '3', expected an object"}}) {
+    const std::string path = write("bad.json", text);
+    EXPECT_EQ(error_of([&] { items_of(path); }), path + wrong);
+  }
 }
 
 // ---- forms ----

@@ -81,8 +81,9 @@ struct Problem {
   }
   Ran step(int64_t step, double lr, int threads = 1, const kernels::KernelTable& table = cpu()) {
     RunOptions options;
-    options.threads = threads;
-    Ran ran = run_plan(build_plan(graph, {}, table).plan, inputs(step, lr), states, options);
+    plan::CompileOptions compile;  // workspaces are made for so many threads
+    compile.threads = options.threads = threads;
+    Ran ran = run_plan(build_plan(graph, compile, table).plan, inputs(step, lr), states, options);
     states = ran.states;
     return ran;
   }
@@ -185,6 +186,8 @@ TEST(OptimizerSteps, ThreadsChangeNoBit) {
   for (Optimizer kind : kAll)
     for (StateStorage storage : {StateStorage::kF32, StateStorage::kBf16, StateStorage::k8bit})
       for (DType dtype : {DType::f32, DType::bf16}) {
+        SCOPED_TRACE(std::to_string(static_cast<int>(kind)) + " states " +
+                     std::to_string(static_cast<int>(storage)));
         OptimizerSpec spec = spec_of(kind);
         spec.states = storage;
         spec.ema = 0.9;
@@ -215,27 +218,43 @@ TEST(OptimizerSteps, AGradientThatIsNotFiniteChangesNoBit) {
 }
 
 // Split by rows, by columns, and by both: whole-tensor norms and factors merge.
+passes::Strategy split_by(const char* axis) {
+  passes::Strategy strategy;
+  strategy.mesh = {{"tensor", 2}};
+  strategy.rules.push_back({axis, "tensor"});
+  return strategy;
+}
+
 TEST(OptimizerSteps, RanksStepLikeOne) {
   for (Optimizer kind : kAll)
     for (StateStorage storage : {StateStorage::kF32, StateStorage::k8bit})
-      for (const char* axis : {"m", "n"}) {
-        OptimizerSpec spec = spec_of(kind);
-        spec.states = storage;
-        Problem p(spec, 12, 512);
-        SCOPED_TRACE(std::string(axis) + " of optimizer " + std::to_string(static_cast<int>(kind)));
-        passes::Strategy strategy;
-        strategy.mesh = {{"tensor", 2}};
-        strategy.rules.push_back({axis, "tensor"});
-        p.step(0, 0.01);
-        const Bindings in = p.inputs(1, 0.01);
-        const Ran want = run_plan(build_plan(p.graph).plan, in, p.states),
-                  got = run_ranks(p.graph, strategy, in, p.states);
-        for (const auto& [name, t] : want.states) {
-          if (t.type.dtype == DType::u8) continue;  // a rounding apart, codes may be one apart
-          const Tolerance near{2e-5};
-          EXPECT_EQ(difference(got.states.at(name), t, &near), "") << name;
+      for (const char* axis : {"m", "n"})
+        for (int64_t cols : {512, 400}) {  // blocks that ranks share, and blocks that none may cut
+          OptimizerSpec spec = spec_of(kind);
+          spec.states = storage;
+          Problem p(spec, 12, cols);
+          SCOPED_TRACE(std::string(axis) + " of optimizer " + std::to_string(static_cast<int>(kind)) + ", " +
+                       std::to_string(cols) + " columns");
+          p.step(0, 0.01);
+          const Bindings in = p.inputs(1, 0.01);
+          const Ran want = run_plan(build_plan(p.graph).plan, in, p.states),
+                    got = run_ranks(p.graph, split_by(axis), in, p.states);
+          for (const auto& [name, t] : want.states) {
+            if (t.type.dtype == DType::u8) continue;  // a rounding apart, codes may be one apart
+            const Tolerance near{2e-5};
+            EXPECT_EQ(difference(got.states.at(name), t, &near), "") << name;
+          }
         }
-      }
+}
+
+TEST(OptimizerSteps, BlocksThatRanksWouldShareAreRefused) {
+  OptimizerSpec spec = spec_of(Optimizer::kAdamw);
+  spec.states = StateStorage::k8bit;
+  Problem p(spec, 12, 768);
+  EXPECT_EQ(
+      error_of([&] { run_ranks(p.graph, split_by("n"), p.inputs(0, 0.01), p.states); }),
+      "partition: axis n of 'adam_m.matrix.scale' has size 3, which does not divide by the 2 ranks of mesh "
+      "dimension tensor");
 }
 
 TEST(OptimizerSteps, LossScaleHalvesWhenStepsOverflowAndDoublesAfterward) {

@@ -69,7 +69,7 @@ TEST(Staging, ChangesNoBitAndKeepsToTheBudget) {
       const Ran got = run_plan(plan, inputs, states, runs);
       expect_equal_values(got.outputs, want.outputs);
       expect_equal_values(got.states, want.states);
-      EXPECT_EQ(got.stats.launches, want.stats.launches);
+      EXPECT_GE(got.stats.launches, want.stats.launches);  // large ones are cut
       // What is carried is loaded before the first run and stays after the last.
       int64_t carried = 0;
       for (const auto& c : plan.staging->carried)

@@ -1,8 +1,14 @@
 // Optimizers, schedules, averages and early stops of whole runs.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <map>
+#include <thread>
 
 #include "base/error.h"
 #include "io/checkpoint_dir.h"
@@ -239,6 +245,44 @@ TEST(OptimizerRuns, SaveWhenAsked) {
   EXPECT_TRUE(Trainer(r, observer).run(stop, &save));
   EXPECT_EQ(seen, 1);
   EXPECT_FALSE(save);
+}
+
+// The same of the command, by a signal.
+TEST(OptimizerRuns, TheCommandSavesOnSigusr1AndGoesOn) {
+  if (!io::path_exists(HOIST_BINARY)) GTEST_SKIP() << "needs the hoist binary";
+  TemporaryFolder tmp;
+  Recipe r = small(tmp.path() + "/run");
+  r.steps = 1000000;
+  const std::string recipe = tmp.path() + "/recipe.toml", checkpoints = r.folder + "/checkpoints";
+  io::atomic_write(recipe, print(r));
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    if (!std::freopen("/dev/null", "w", stderr)) _exit(126);
+    execl(HOIST_BINARY, HOIST_BINARY, "train", recipe.c_str(), static_cast<char*>(nullptr));
+    _exit(127);
+  }
+  int status = 0;
+  bool ended = false;
+  auto wait_for = [&](auto done) {
+    while (!ended && !done()) {
+      ended = waitpid(pid, &status, WNOHANG) == pid;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  };
+  wait_for([&] { return io::file_size(r.folder + "/metrics.jsonl") > 0; });
+  ASSERT_FALSE(ended);
+  kill(pid, SIGUSR1);
+  wait_for([&] { return io::find_newest_checkpoint(checkpoints).found.has_value(); });
+  EXPECT_FALSE(ended) << "it goes on";
+  const int64_t lines = io::file_size(r.folder + "/metrics.jsonl");
+  wait_for([&] { return io::file_size(r.folder + "/metrics.jsonl") > lines; });
+  EXPECT_FALSE(ended);
+  kill(pid, SIGTERM);
+  if (!ended) {
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  }
+  EXPECT_TRUE(WIFEXITED(status));
 }
 
 TEST(OptimizerRuns, ContradictionsAreNamed) {
