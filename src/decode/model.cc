@@ -255,6 +255,8 @@ std::vector<std::pair<std::string, io::FileDigest>> save_weights(
   io::CheckpointWriter writer(folder, specs);
   for (const io::TensorSpec& spec : writer.order()) {
     const std::vector<Part>& list = parts[spec.name];
+    HOIST_CHECK(list.size() <= kMostJoined || list[0].parameter->whole || list[0].parameter->rows,
+                "tensor " + spec.name + " is joined from too many parameters");
     if (list[0].parameter->whole || list[0].parameter->rows) {
       for (const auto& [p, index] : list) {
         const WeightData w = source(*p);

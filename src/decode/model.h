@@ -66,7 +66,8 @@ void check_tensors(const io::ModelConfig& config, const io::CheckpointFiles& fil
                    const std::vector<models::Parameter>& parameters);
 
 // Writes parameters as the checkpoint tensors they came from. `source(parameter)` gives contiguous f32 or
-// bf16 data of the parameter's type, with its dtype.
+// bf16 data of the parameter's type, with its dtype; it is read until kMostJoined others have been asked for.
+constexpr size_t kMostJoined = 4;  // parameters that one tensor is joined from
 struct WeightData {
   const std::byte* data;
   DType dtype;

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "base/error.h"
@@ -22,12 +23,23 @@ Buffer::~Buffer() {
   owner_->unmap(data_, bytes_);
 }
 
+void Buffer::give_back() {
+  if (owner_) owner_->discard(data_, bytes_);
+}
+
+void Buffer::take() {
+  if (owner_ && !owner_->populate(data_, bytes_)) owner_->refuse(bytes_);
+}
+
+void Device::refuse(int64_t bytes) const {
+  throw Error(ErrorCode::kResourceExhausted,
+              std::string(name()) + " device: cannot allocate " + std::to_string(bytes) + " bytes");
+}
+
 Buffer Device::allocate(int64_t bytes) {
   if (bytes == 0) return {};
   std::byte* data = bytes > 0 ? map(bytes) : nullptr;
-  if (!data)
-    throw Error(ErrorCode::kResourceExhausted,
-                std::string(name()) + " device: cannot allocate " + std::to_string(bytes) + " bytes");
+  if (!data) refuse(bytes);
   stats_.bytes_now += bytes;
   stats_.bytes_peak = std::max(stats_.bytes_peak, stats_.bytes_now);
   ++stats_.allocations;
@@ -37,6 +49,7 @@ Buffer Device::allocate(int64_t bytes) {
 namespace {
 
 constexpr int64_t kHugePage = 2 << 20;
+constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, which older headers lack
 
 std::byte* at_once(size_t bytes) {
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -63,12 +76,18 @@ class CpuDevice final : public Device {
     if (end < from + size + kHugePage) munmap(reinterpret_cast<void*>(end), from + size + kHugePage - end);
     void* data = reinterpret_cast<void*>(begin);
     madvise(data, size, MADV_HUGEPAGE);  // best effort
-    constexpr int kPopulateWrite = 23;   // MADV_POPULATE_WRITE, which older headers lack
     if (madvise(data, size, kPopulateWrite) != 0) {
       munmap(data, size);
       return at_once(size);
     }
     return static_cast<std::byte*>(data);
+  }
+  void discard(std::byte* data, int64_t bytes) override {
+    madvise(data, static_cast<size_t>(bytes), MADV_DONTNEED);
+  }
+  bool populate(std::byte* data, int64_t bytes) override {
+    // A kernel that does not know how gives the pages as they are touched.
+    return madvise(data, static_cast<size_t>(bytes), kPopulateWrite) == 0 || errno == EINVAL;
   }
   void unmap(std::byte* data, int64_t bytes) override { munmap(data, static_cast<size_t>(bytes)); }
 };
@@ -85,6 +104,8 @@ class NullDevice final : public Device {
     return p;
   }
   void unmap(std::byte*, int64_t) override {}
+  void discard(std::byte*, int64_t) override {}
+  bool populate(std::byte*, int64_t) override { return true; }
 
  private:
   uint64_t next_ = 4096;

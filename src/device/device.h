@@ -20,6 +20,10 @@ class Buffer {
   ~Buffer();
   std::byte* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  // Gives the memory back to the system, its content lost, while the addresses stay ours; take() makes it
+  // memory again, zero-filled. Throws Error(kResourceExhausted) as allocate does.
+  void give_back();
+  void take();
 
  private:
   std::byte* data_ = nullptr;
@@ -45,9 +49,12 @@ class Device {
  protected:
   virtual std::byte* map(int64_t bytes) = 0;  // nullptr on failure
   virtual void unmap(std::byte* data, int64_t bytes) = 0;
+  virtual void discard(std::byte* data, int64_t bytes) = 0;
+  virtual bool populate(std::byte* data, int64_t bytes) = 0;
 
  private:
   friend class Buffer;
+  [[noreturn]] void refuse(int64_t bytes) const;
   DeviceStats stats_;
 };
 

@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <set>
 
@@ -59,16 +60,27 @@ void write_model(io::StagedFolder& staged, const CheckpointParts& parts, bool av
   if (std::none_of(parts.kept.begin(), parts.kept.end(), is_config))
     write_text(staged, "tokenizer_config.json", tokenizer_config.dump(2));
   for (const auto& [name, text] : parts.kept) write_text(staged, name, text);
-  // One buffer a parameter: the parts of a joined tensor are read side by side.
-  std::vector<std::vector<std::byte>> buffers;
+  // The last few parameters, where they are not in memory of their own.
+  struct Kept {
+    std::string state;
+    std::vector<std::byte> buffer;
+    const std::byte* data = nullptr;
+  };
+  std::array<Kept, decode::kMostJoined> last;
+  size_t next = 0;
   const std::vector<std::string> names = parts.ranks.state_names();
   const std::set<std::string> known(names.begin(), names.end());
   auto source = [&](const models::Parameter& p) {
-    buffers.emplace_back();
     const std::string average = passes::ema_name(p.name);
-    if (averages && known.count(average))  // what is not trained has none
-      return decode::WeightData{whole_state(parts.ranks, average, buffers.back()), DType::f32};
-    return decode::WeightData{whole_state(parts.ranks, p.name, buffers.back()), p.type.dtype};
+    const bool averaged = averages && known.count(average);  // what is not trained has none
+    const std::string& state = averaged ? average : p.name;
+    const DType dtype = averaged ? DType::f32 : p.type.dtype;
+    for (const Kept& k : last)
+      if (k.state == state) return decode::WeightData{k.data, dtype};
+    Kept& k = last[next++ % last.size()];
+    k.state = state;
+    k.data = whole_state(parts.ranks, state, k.buffer);
+    return decode::WeightData{k.data, dtype};
   };
   staged.add(
       decode::save_weights(staged.path(), parts.parameters, parts.parameters.front().type.dtype, source));

@@ -1,5 +1,7 @@
 #include "train/ranks.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstring>
 #include <mutex>
@@ -21,6 +23,7 @@ struct Ranks::Rank {
   std::unique_ptr<runtime::StateStore> states;
   std::unique_ptr<runtime::PlanCache> plans;
   std::shared_ptr<device::Buffer> arena;
+  bool arena_given_back = false;
   std::vector<const plan::Built*> built;
   std::vector<std::unique_ptr<runtime::Executor>> executors;
   std::vector<std::vector<std::vector<std::byte>>> inputs;  // [program][input]: this rank's cut
@@ -145,6 +148,11 @@ void Ranks::run(int program) {
                const_cast<std::byte*>(static_cast<const std::byte*>(p.inputs[i])), cut, true);
       rank.executors[static_cast<size_t>(program)]->bind_input(p.graph.inputs[i].name, cut);
     }
+    if (rank.arena_given_back) {
+      malloc_trim(0);  // what whole states passed through is the arena's again
+      rank.arena->take();
+      rank.arena_given_back = false;
+    }
     rank.executors[static_cast<size_t>(program)]->run();
   });
 }
@@ -178,10 +186,19 @@ const Ranks::StateInfo& Ranks::state(const std::string& name) const {
   throw_not_found("no state named '" + name + "'");
 }
 
+// Under a budget, whoever reads or writes whole states needs memory for them: the arena's, between runs.
+void Ranks::make_room(Rank& rank) const {
+  if (options_.memory == 0 || rank.arena_given_back) return;
+  rank.states->release();
+  rank.arena->give_back();
+  rank.arena_given_back = true;
+}
+
 void Ranks::write_state(const std::string& name, const void* whole) {
   const StateInfo& s = state(name);
   std::vector<std::byte> shard;
   for (int r = 0; r < size(); ++r) {
+    make_room(*ranks_[static_cast<size_t>(r)]);
     runtime::StateStore& states = *ranks_[static_cast<size_t>(r)]->states;
     std::byte* to = states.data(name);
     if (!to && size() == 1) {
@@ -199,6 +216,7 @@ void Ranks::read_state(const std::string& name, void* whole) const {
   const StateInfo& s = state(name);
   std::vector<std::byte> shard;
   for (int r = 0; r < size(); ++r) {
+    make_room(*ranks_[static_cast<size_t>(r)]);
     runtime::StateStore& states = *ranks_[static_cast<size_t>(r)]->states;
     std::byte* from = states.data(name);
     if (!from && size() == 1) {
@@ -216,6 +234,7 @@ void Ranks::read_state(const std::string& name, void* whole) const {
 }
 
 std::byte* Ranks::direct(const std::string& name) const {
+  for (const auto& rank : ranks_) make_room(*rank);  // nullptr makes the caller allocate
   return size() == 1 ? ranks_[0]->states->data(name) : nullptr;
 }
 

@@ -46,7 +46,8 @@ class Ranks {
   // A replicated output of the last run (rank 0's).
   kernels::TensorView output(int program, std::string_view name) const;
 
-  // Whole states, by name: `whole` has the global type's bytes.
+  // Whole states, by name: `whole` has the global type's bytes. Under a budget the arenas are given back
+  // until the next run.
   void write_state(const std::string& name, const void* whole);
   void read_state(const std::string& name, void* whole) const;
   // For one rank: the state's own memory; nullptr when it is split or moves between memory and disk.
@@ -71,6 +72,7 @@ class Ranks {
     passes::Sharding sharding;
   };
   void each_rank(FunctionRef<void(int)> body);
+  void make_room(Rank& rank) const;
 
   RanksOptions options_;
   std::unique_ptr<comm::ThreadWorld> world_;

@@ -1,7 +1,5 @@
 #include "train/trainer.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -19,6 +17,7 @@
 #include "report/text.h"
 #include "report/training_report.h"
 #include "text/bpe_trainer.h"
+#include "train/budget.h"
 #include "train/optimizer_recipe.h"
 
 namespace hoist::train {
@@ -69,30 +68,6 @@ passes::Strategy strategy_of(const Recipe& r, const io::ModelConfig& config) {
   if (config.vocab % r.tensor)
     std::erase_if(s.rules, [](const passes::ShardRule& rule) { return rule.axis.name() == "vocab"; });
   return s;
-}
-
-// What the process holds now, without what it shares with files.
-int64_t resident_bytes() {
-  long long pages = 0, shared = 0;
-  if (std::FILE* f = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(f, "%*d %lld %lld", &pages, &shared) != 2) pages = shared = 0;
-    std::fclose(f);
-  }
-  return (pages - shared) * sysconf(_SC_PAGESIZE);
-}
-
-// The part of a budget that is for states and arenas: without what the process holds already, one tensor on
-// its way to or from a checkpoint, and what threads and the allocator take beside.
-int64_t budget_for_plans(int64_t budget, const std::vector<models::Parameter>& parameters) {
-  constexpr int64_t kBeside = int64_t{24} << 20;
-  int64_t largest = 0;
-  for (const models::Parameter& p : parameters) largest = std::max(largest, p.type.elements() * 4);
-  const int64_t held = resident_bytes() + kBeside + largest;
-  if (budget <= held)
-    throw Error(ErrorCode::kResourceExhausted, "memory.budget: found " + std::to_string(budget) +
-                                                   " bytes, of which data, buffers and the " +
-                                                   "program take " + std::to_string(held));
-  return budget - held;
 }
 
 }  // namespace
@@ -262,24 +237,30 @@ void Trainer::build() {
   options.strategy = strategy_of(recipe_, config_);
   options.threads = static_cast<int>(recipe_.threads);
   options.trace = trace_;
-  if (const int64_t budget = recipe_.memory(); budget > 0) {
-    options.memory = budget_for_plans(budget, parameters_);
-    options.disk_folder = recipe_.disk_folder.empty() ? recipe_.folder : recipe_.disk_folder;
-    memory_.budget = budget;
-  }
-  ranks_ = std::make_unique<Ranks>(options);
+  const int64_t budget = memory_.budget = recipe_.memory();
+  options.disk_folder = recipe_.disk_folder.empty() ? recipe_.folder : recipe_.disk_folder;
   passes::PassRunner runner(options.build.passes);
   ir::Graph model = models::train_graph(config_, shape);
-  passes::TrainGraphs graphs =
+  const passes::TrainGraphs graphs =
       passes::training_passes(model, spec, static_cast<int>(recipe_.accumulate), runner);
-  if (recipe_.accumulate == 1) {
-    step_program_ = ranks_->add(graphs.step);
-  } else {
-    accumulate_program_ = ranks_->add(graphs.accumulate);
-    apply_program_ = ranks_->add(graphs.apply);
-  }
   model.name = "evaluate";
-  eval_program_ = ranks_->add(recipe_.ema_evaluate ? passes::with_averages(model) : model);
+  if (recipe_.ema_evaluate) model = passes::with_averages(model);
+  if (budget > 0) options.memory = budget_for_plans(budget, held_bytes());
+  while (true) {
+    ranks_ = std::make_unique<Ranks>(options);
+    if (recipe_.accumulate == 1) {
+      step_program_ = ranks_->add(graphs.step);
+    } else {
+      accumulate_program_ = ranks_->add(graphs.accumulate);
+      apply_program_ = ranks_->add(graphs.apply);
+    }
+    eval_program_ = ranks_->add(model);
+    if (budget == 0) break;
+    // Plans take memory themselves, which is known once they are made.
+    const int64_t left = budget_for_plans(budget, held_bytes());
+    if (left >= options.memory) break;
+    options.memory = left - (left >> 6);
+  }
   ranks_->prepare();
   const size_t tokens = static_cast<size_t>(shape.batch * shape.seq);
   for (auto* input : {&ids_, &targets_, &segments_, &positions_}) input->resize(tokens);
