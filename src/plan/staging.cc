@@ -54,17 +54,18 @@ class Stager {
     const Shortfall missing = find_shortfall(problem_);
     if (missing.moment >= 0 || arena <= 0) refuse(missing, fixed);
     // Places are found for what was chosen; where holes between them cost too much, less is chosen. What a
-    // share leaves is for what is on its way in and for holes; `holes` of it for them alone.
+    // share leaves is for holes and for what is on its way in: at most `window` of the arena.
     const std::vector<int64_t> all = problem_.capacity;
-    for (const double share : {0.92, 0.88, 0.84, 0.80, 0.75, 0.70, 0.60, 0.50, 0.40, 0.30, 0.20, 0.10, 0.0}) {
+    for (const double share :
+         {0.95, 0.92, 0.89, 0.86, 0.83, 0.80, 0.76, 0.72, 0.66, 0.58, 0.50, 0.40, 0.30, 0.15}) {
       choose(all, arena, share);
-      for (const double holes : {0.02, 0.05, 0.09}) {
-        if (1 - share < holes) continue;
+      for (const double part : {0.6, 0.3}) {
         build_stays();
-        issue_early(all, static_cast<int64_t>(holes * static_cast<double>(arena)));
+        issue_early(all, static_cast<int64_t>(part * (1 - share) * static_cast<double>(arena)));
         if (place() <= arena) return write(arena);
       }
     }
+    choose(all, arena, 0);
     build_stays();  // nothing early and nothing kept: the least there is
     if (place() <= arena) return write(arena);
     throw Error(ErrorCode::kResourceExhausted,
@@ -283,10 +284,10 @@ class Stager {
     }
   }
 
-  // Starts every load as early as memory allows, less `holes` bytes, in the order of their uses.
-  void issue_early(const std::vector<int64_t>& all, int64_t holes) {
-    std::vector<int64_t> room(all);
-    for (int64_t& r : room) r -= holes;
+  // Starts every load as early as memory allows, in the order of their uses, with at most `window` bytes
+  // waiting to be used at any moment.
+  void issue_early(const std::vector<int64_t>& all, int64_t window) {
+    std::vector<int64_t> room(all), waiting(all.size(), window);
     for (const Stay& s : stays_) {
       if (s.piece < 0) continue;
       for (int t = s.begin; t != -1; t = next_moment(s, t)) room[static_cast<size_t>(t)] -= s.bytes;
@@ -303,9 +304,13 @@ class Stager {
       int least = before;
       for (const PieceUse& u : problem_.pieces[static_cast<size_t>(s.piece)].uses)
         if (u.at < s.first) least = std::max(least, u.at + 1);
-      while (s.begin > least && room[static_cast<size_t>(s.begin - 1)] >= s.bytes) {
+      while (s.begin > least) {
+        const auto t = static_cast<size_t>(s.begin - 1);
+        // One load may always be on its way, however large.
+        if (room[t] < s.bytes || (waiting[t] < s.bytes && waiting[t] < window)) break;
+        room[t] -= s.bytes;
+        waiting[t] -= s.bytes;
         --s.begin;
-        room[static_cast<size_t>(s.begin)] -= s.bytes;
       }
       before = s.begin;
     }
@@ -317,17 +322,46 @@ class Stager {
     return s.wraps ? 0 : -1;
   }
 
-  // First fit, those that last longest first among the carried, then by their begin. Returns the arena's
-  // size.
+  // First fit in several orders; keeps the places of the best. Returns the arena's size.
   int64_t place() {
-    std::vector<size_t> order(stays_.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      const Stay &x = stays_[a], &y = stays_[b];
+    const auto lasts = [&](const Stay& s) {
+      return s.wraps ? n_ - s.begin + s.end + 1 : s.end - s.begin + 1;
+    };
+    const auto by_begin = [&](const Stay& x, const Stay& y) {
       if (x.wraps != y.wraps) return x.wraps;
       if (x.begin != y.begin) return x.begin < y.begin;
       return x.bytes > y.bytes;
-    });
+    };
+    const auto by_area = [&](const Stay& x, const Stay& y) {
+      const double a = static_cast<double>(x.bytes) * lasts(x), b = static_cast<double>(y.bytes) * lasts(y);
+      return a != b ? a > b : x.begin < y.begin;
+    };
+    const auto by_bytes = [&](const Stay& x, const Stay& y) {
+      if (x.bytes != y.bytes) return x.bytes > y.bytes;
+      return lasts(x) != lasts(y) ? lasts(x) > lasts(y) : x.begin < y.begin;
+    };
+    std::vector<int64_t> best;
+    int64_t least = INT64_MAX;
+    const auto attempt = [&](auto before) {
+      const int64_t top = first_fit(before);
+      if (top >= least) return;
+      least = top;
+      best.clear();
+      for (const Stay& s : stays_) best.push_back(s.offset);
+    };
+    attempt(by_begin);
+    attempt(by_area);
+    attempt(by_bytes);
+    for (size_t i = 0; i < stays_.size(); ++i) stays_[i].offset = best[i];
+    return least;
+  }
+
+  template <class Before>
+  int64_t first_fit(Before before) {
+    std::vector<size_t> order(stays_.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return before(stays_[a], stays_[b]); });
     std::vector<size_t> placed;  // by offset
     int64_t top = 0;
     for (const size_t i : order) {
