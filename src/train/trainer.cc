@@ -487,6 +487,7 @@ void Trainer::log(const std::string& line) {
 
 bool Trainer::run(const std::atomic<bool>& stop, std::atomic<bool>* save_now) {
   bool saved_here = true;
+  const double waited_before = ranks_->disk_stats().waited;
   double rate = 0;  // tokens per second, smoothed
   auto out_of_time = [&] { return recipe_.max_seconds > 0 && trained_seconds_ >= recipe_.max_seconds; };
   auto out_of_patience = [&] { return recipe_.patience > 0 && patience_.since_best >= recipe_.patience; };
@@ -534,6 +535,12 @@ bool Trainer::run(const std::atomic<bool>& stop, std::atomic<bool>* save_now) {
   if (out_of_patience() && step_ < recipe_.steps && observer_.note)
     observer_.note("stopped early at step " + std::to_string(step_) + ": the held-out loss was lowest " +
                    std::to_string(patience_.since_best) + " evaluations ago");
+  if (memory_.budget > 0 && observer_.note && trained_seconds_ > 0) {
+    char text[80];
+    std::snprintf(text, sizeof text, "waited for the disk %.1f of %.1f s", ranks_->disk_stats().waited - waited_before,
+                  trained_seconds_);
+    observer_.note(text);
+  }
   if (!saved_here) save();
   double loss = evaluate(0);
   log(JsonValue{{"kind", "eval"}, {"step", step_}, {"loss", loss}, {"whole", true}}.dump());
