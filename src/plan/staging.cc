@@ -161,6 +161,8 @@ class Stager {
       staging->scratch_bytes += align_up(bytes, kPage);
       problem_.pieces.push_back({align_up(bytes, kPage), false, {}});
     }
+    // Pieces of one instruction follow one another, and what follows without a gap always stays: storage that
+    // they write part by part does not leave between them.
     for (int i = 0; i < n_; ++i)
       each_ref(plan_.instructions[static_cast<size_t>(i)], [&](const Ref& r, bool reads, bool writes) {
         const int p = piece_of(r);

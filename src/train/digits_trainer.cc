@@ -51,10 +51,10 @@ DigitsTrainer::DigitsTrainer(const Recipe& recipe, TrainObserver observer, runti
   const std::vector<models::Parameter> parameters = models::parameters(config_);
 
   passes::OptimizerSpec spec = optimizer_spec(recipe_);
-  if (spec.kind == passes::Optimizer::kMuon || spec.ema > 0 || spec.scale_growth > 0)
+  if (spec.kind == passes::Optimizer::kMuon || spec.ema > 0 || spec.scale_growth > 0 || recipe_.memory() > 0)
     throw_invalid(
-        "model.task = digits: expected another train.optimizer than muon, no train.ema and no "
-        "train.loss_scale");
+        "model.task = digits: expected another train.optimizer than muon, no train.ema, no train.loss_scale "
+        "and no memory.budget");
   spec.groups.clear();
   for (const models::Parameter& p : parameters)
     spec.groups.push_back({p.name, 0, p.bias ? 0.0 : recipe_.decay, 1.0});

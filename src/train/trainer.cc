@@ -537,8 +537,8 @@ bool Trainer::run(const std::atomic<bool>& stop, std::atomic<bool>* save_now) {
                    std::to_string(patience_.since_best) + " evaluations ago");
   if (memory_.budget > 0 && observer_.note && trained_seconds_ > 0) {
     char text[80];
-    std::snprintf(text, sizeof text, "waited for the disk %.1f of %.1f s", ranks_->disk_stats().waited - waited_before,
-                  trained_seconds_);
+    std::snprintf(text, sizeof text, "waited for the disk %.1f of %.1f s",
+                  ranks_->disk_stats().waited - waited_before, trained_seconds_);
     observer_.note(text);
   }
   if (!saved_here) save();
