@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/nameless_file.h"
 #include "bench/ceilings.h"
 #include "bench/machine.h"
 
@@ -19,28 +20,6 @@ namespace {
 
 constexpr int64_t kBlock = int64_t{4} << 20;
 constexpr int kInFlight = 4;
-
-// A file that has no name any more: it is gone with its descriptor, however the process ends.
-class Scratch {
- public:
-  explicit Scratch(const std::string& folder) {
-    std::string path = folder + "/hoist-bench-XXXXXX";
-    fd_ = mkstemp(path.data());
-    if (fd_ < 0) throw_io("--disk " + folder + ": cannot make a file", errno);
-    direct_fd_ = ::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
-    unlink(path.c_str());
-  }
-  Scratch(const Scratch&) = delete;
-  ~Scratch() {
-    close(fd_);
-    if (direct_fd_ >= 0) close(direct_fd_);
-  }
-  int fd() const { return direct_fd_ >= 0 ? direct_fd_ : fd_; }
-  bool direct() const { return direct_fd_ >= 0; }
-
- private:
-  int fd_ = -1, direct_fd_ = -1;
-};
 
 // GB/s over all blocks of the file; the first failing request ends it.
 template <class Transfer>
@@ -76,7 +55,7 @@ double sweep(const std::string& folder, int64_t blocks, const HostMemory& memory
 DiskSpeed measure_disk(const std::string& folder, int64_t bytes) {
   const int64_t blocks = std::max<int64_t>(1, bytes / kBlock);
   HostMemory memory(kInFlight * kBlock);
-  Scratch file(folder);
+  const NamelessFile file(folder, NamelessFile::Caching::kDirect);
   DiskSpeed speed;
   speed.direct = file.direct();
   speed.write = sweep(

@@ -1,11 +1,5 @@
 #include "data/sample_store.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdlib>
-
 #include "base/error.h"
 #include "io/files.h"
 
@@ -20,41 +14,17 @@ struct SampleStore::Hash {
   io::Hasher hasher;
 };
 
-SampleStore::SampleStore(const std::string& folder) : folder_(folder), hashing_(std::make_unique<Hash>()) {
-  std::string path = io::join_path(folder, "samples-XXXXXX");
-  file_ = mkostemp(path.data(), O_CLOEXEC);
-  if (file_ < 0) throw_io("cannot write in " + folder, errno);
-  unlink(path.c_str());
-}
-
-SampleStore::SampleStore(SampleStore&& other) noexcept
-    : folder_(std::move(other.folder_)),
-      hash_(std::move(other.hash_)),
-      file_(other.file_),
-      ends_(std::move(other.ends_)),
-      buffer_(std::move(other.buffer_)),
-      hashing_(std::move(other.hashing_)),
-      written_(other.written_),
-      trained_(other.trained_) {
-  other.file_ = -1;
-}
-
-SampleStore::~SampleStore() {
-  if (file_ >= 0) close(file_);
-}
+SampleStore::SampleStore(const std::string& folder)
+    : folder_(folder), file_(folder), hashing_(std::make_unique<Hash>()) {}
+SampleStore::SampleStore(SampleStore&& other) noexcept = default;
+SampleStore::~SampleStore() = default;
 
 void SampleStore::flush() {
-  const char* data = reinterpret_cast<const char*>(buffer_.data());
-  size_t left = buffer_.size() * sizeof(uint32_t);
-  hashing_->hasher.add(data, left);
-  while (left > 0) {
-    const ssize_t n = pwrite(file_, data, left, written_);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) throw_io("cannot write samples in " + folder_, n < 0 ? errno : ENOSPC);
-    data += n;
-    left -= static_cast<size_t>(n);
-    written_ += n;
-  }
+  const auto bytes = static_cast<int64_t>(buffer_.size() * sizeof(uint32_t));
+  hashing_->hasher.add(buffer_.data(), static_cast<size_t>(bytes));
+  if (const int error = file_.write(buffer_.data(), bytes, written_))
+    throw_io("cannot write samples in " + folder_, error);
+  written_ += bytes;
   buffer_.clear();
 }
 
@@ -79,17 +49,9 @@ void SampleStore::finish() {
 TokenSample SampleStore::read(int64_t i) const {
   const auto n = static_cast<size_t>(length(i));
   std::vector<uint32_t> raw(n);
-  char* to = reinterpret_cast<char*>(raw.data());
-  size_t left = n * sizeof(uint32_t);
-  int64_t at = begin(i) * static_cast<int64_t>(sizeof(uint32_t));
-  while (left > 0) {
-    const ssize_t got = pread(file_, to, left, at);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) throw_io("cannot read samples in " + folder_, got < 0 ? errno : EIO);
-    to += got;
-    left -= static_cast<size_t>(got);
-    at += got;
-  }
+  const int64_t at = begin(i) * static_cast<int64_t>(sizeof(uint32_t));
+  if (const int error = file_.read(raw.data(), static_cast<int64_t>(n * sizeof(uint32_t)), at))
+    throw_io("cannot read samples in " + folder_, error);
   TokenSample out;
   for (uint32_t x : raw) {
     out.ids.push_back(static_cast<int32_t>(x & ~kTrained));

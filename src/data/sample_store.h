@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/nameless_file.h"
 #include "data/sample_encoder.h"
 
 namespace hoist::data {
@@ -38,7 +39,7 @@ class SampleStore {
   void flush();
   struct Hash;
   std::string folder_, hash_;
-  int file_ = -1;
+  NamelessFile file_;
   std::vector<int64_t> ends_;     // in ids
   std::vector<uint32_t> buffer_;  // an id with its loss in the highest bit
   std::unique_ptr<Hash> hashing_;

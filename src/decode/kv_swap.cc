@@ -1,8 +1,5 @@
 #include "decode/kv_swap.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -16,19 +13,21 @@ namespace hoist::decode {
 
 namespace {
 
-int open_hidden_file(const std::string& folder, int64_t bytes) {
-  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  auto fail = [&](const char* what, int error) {
-    throw Error(ErrorCode::kUnavailable, folder + ": cannot " + what + " a file of " + std::to_string(bytes) +
-                                             " bytes for swapped keys and values: " + std::strerror(error));
+NamelessFile file_for(const std::string& folder, int64_t bytes) {
+  const auto fail = [&](const std::string& why) {
+    throw Error(ErrorCode::kUnavailable, folder + ": cannot make a file of " + std::to_string(bytes) +
+                                             " bytes for swapped keys and values: " + why);
   };
-  if (fd < 0) fail("make", errno);
-  // Room is taken now, so that no transfer finds the disk full.
-  if (const int error = ::posix_fallocate(fd, 0, bytes); error != 0) {
-    ::close(fd);
-    fail("make room for", error);
+  try {
+    NamelessFile file(folder);
+    // Room is taken now, so that no transfer finds the disk full.
+    if (const int error = file.reserve(bytes)) fail(std::strerror(error));
+    return file;
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kUnavailable) throw;
+    fail(e.what());
+    throw;
   }
-  return fd;
 }
 
 }  // namespace
@@ -40,7 +39,7 @@ KvSwap::KvSwap(std::vector<Pool> pools, int64_t blocks, const std::string& folde
   if (folder.empty())
     memory_.resize(static_cast<size_t>(blocks * stored_bytes_));
   else
-    file_ = open_hidden_file(folder, blocks * stored_bytes_);
+    file_.emplace(file_for(folder, blocks * stored_bytes_));
   for (int64_t b = blocks; b-- > 0;) vacant_.push_back(static_cast<int32_t>(b));
   // Out and back: nothing is lost of what the pools hold, were it something.
   const Job probe{0, false, {0}, {0}};
@@ -62,7 +61,6 @@ KvSwap::~KvSwap() {
   }
   wake_.notify_one();
   thread_.join();
-  if (file_ >= 0) ::close(file_);
 }
 
 void KvSwap::start_out(uint64_t key, std::span<const int32_t> blocks) {
@@ -140,21 +138,12 @@ bool KvSwap::move(const Job& job) {
 }
 
 bool KvSwap::move_bytes(bool in, std::byte* data, int64_t bytes, int64_t offset) {
-  if (file_ < 0) {
+  if (!file_) {
     std::byte* kept = memory_.data() + offset;
     std::memcpy(in ? data : kept, in ? kept : data, static_cast<size_t>(bytes));
     return true;
   }
-  while (bytes > 0) {
-    const ssize_t n = in ? ::pread(file_, data, static_cast<size_t>(bytes), offset)
-                         : ::pwrite(file_, data, static_cast<size_t>(bytes), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    data += n;
-    bytes -= n;
-    offset += n;
-  }
-  return true;
+  return (in ? file_->read(data, bytes, offset) : file_->write(data, bytes, offset)) == 0;
 }
 
 }  // namespace hoist::decode

@@ -12,11 +12,14 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
+
+#include "base/nameless_file.h"
 
 namespace hoist::decode {
 
@@ -67,9 +70,9 @@ class KvSwap {
 
   const std::vector<Pool> pools_;
   const int64_t blocks_;
-  int64_t stored_bytes_ = 0;  // of a block in all pools
-  int file_ = -1;
-  std::vector<std::byte> memory_;  // without a file
+  int64_t stored_bytes_ = 0;          // of a block in all pools
+  std::optional<NamelessFile> file_;  // else memory_
+  std::vector<std::byte> memory_;     // without a file
   double block_seconds_ = 0;
   std::vector<int32_t> vacant_;
   std::unordered_map<uint64_t, std::vector<int32_t>> stored_;

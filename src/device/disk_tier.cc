@@ -1,14 +1,10 @@
 #include "device/disk_tier.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <mutex>
@@ -17,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/nameless_file.h"
 
 namespace hoist::device {
 
@@ -31,23 +28,12 @@ int64_t align_up(int64_t n) { return (n + DiskTier::kPage - 1) / DiskTier::kPage
 
 class DiskTier::Impl {
  public:
-  Impl(const std::string& folder, int threads) : folder_(folder) {
-    std::string path = folder + "/hoist-tier-XXXXXX";
-    fd_ = mkostemp(path.data(), O_CLOEXEC);
-    if (fd_ < 0) throw_io("disk tier: cannot make a file in " + folder, errno);
-    const int direct = ::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
-    unlink(path.c_str());
-    if (direct >= 0) {
-      ::close(fd_);
-      fd_ = direct;
-      direct_ = true;
-    }
+  Impl(const std::string& folder, int threads)
+      : folder_(folder), file_(folder, NamelessFile::Caching::kDirect) {
     void* bounce = ::mmap(nullptr, static_cast<size_t>(kBounce), PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (bounce == MAP_FAILED) {
-      ::close(fd_);
+    if (bounce == MAP_FAILED)
       throw Error(ErrorCode::kResourceExhausted, "disk tier: no memory for its buffer");
-    }
     bounce_ = static_cast<std::byte*>(bounce);
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
   }
@@ -59,15 +45,12 @@ class DiskTier::Impl {
     changed_.notify_all();
     for (std::thread& t : threads_) t.join();
     ::munmap(bounce_, static_cast<size_t>(kBounce));
-    ::close(fd_);
   }
 
   int64_t reserve(int64_t bytes) {
     const int64_t home = size_, more = align_up(bytes);
     if (more == 0) return home;
-    int failed = ::posix_fallocate(fd_, home, more);
-    // A file system that cannot reserve can still grow.
-    if (failed == EOPNOTSUPP || failed == EINVAL) failed = ::ftruncate(fd_, home + more) != 0 ? errno : 0;
+    const int failed = file_.reserve(home + more);
     if (failed)
       throw Error(ErrorCode::kResourceExhausted,
                   "disk tier in " + folder_ + ": no room for " + std::to_string(more) + " bytes beside the " +
@@ -142,7 +125,7 @@ class DiskTier::Impl {
   }
 
   std::string folder_;
-  bool direct_ = false;
+  NamelessFile file_;
   int64_t size_ = 0;
   DiskStats stats_;
 
@@ -170,17 +153,7 @@ class DiskTier::Impl {
 
   // 0, or errno.
   int move(bool store, int64_t home, std::byte* memory, int64_t bytes) const {
-    while (bytes > 0) {
-      const ssize_t n = store ? ::pwrite(fd_, memory, static_cast<size_t>(bytes), home)
-                              : ::pread(fd_, memory, static_cast<size_t>(bytes), home);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return errno;
-      if (n == 0) return EIO;
-      home += n;
-      memory += n;
-      bytes -= n;
-    }
-    return 0;
+    return store ? file_.write(memory, bytes, home) : file_.read(memory, bytes, home);
   }
 
   void work() {
@@ -212,7 +185,6 @@ class DiskTier::Impl {
 
   [[noreturn]] void fail() { throw_io("disk tier in " + folder_ + ": a transfer failed", failure_); }
 
-  int fd_ = -1;
   std::byte* bounce_ = nullptr;
   std::mutex mutex_;
   std::condition_variable changed_, ended_;
@@ -228,7 +200,7 @@ DiskTier::DiskTier(const std::string& folder, int threads) : impl_(std::make_uni
 DiskTier::~DiskTier() = default;
 int64_t DiskTier::reserve(int64_t bytes) { return impl_->reserve(bytes); }
 int64_t DiskTier::reserved() const { return impl_->size_; }
-bool DiskTier::direct() const { return impl_->direct_; }
+bool DiskTier::direct() const { return impl_->file_.direct(); }
 const std::string& DiskTier::folder() const { return impl_->folder_; }
 void DiskTier::read(int64_t home, std::byte* to, int64_t bytes) { impl_->sync(false, home, to, bytes); }
 void DiskTier::write(int64_t home, const std::byte* from, int64_t bytes) {

@@ -1,7 +1,6 @@
 #include "plan/staging.h"
 
 #include <algorithm>
-#include <map>
 
 #include "base/error.h"
 #include "plan/split_rows.h"
