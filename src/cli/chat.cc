@@ -9,10 +9,10 @@
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <random>
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "cli/sampling_flags.h"
 #include "decode/chat_source.h"
 #include "decode/engine.h"
 #include "decode/text_stream.h"
@@ -30,9 +30,7 @@ std::atomic<bool> interrupted{false};
 
 struct ChatFlags {
   std::string model, system, save;
-  std::optional<double> temperature, top_p, min_p, repeat_penalty;
-  std::optional<int64_t> top_k;
-  std::optional<uint64_t> seed;
+  SamplingFlags sampling;
   int64_t context = 0, max_tokens = 0, speculate = 0;
   int threads = 0;
   bool stats = false;
@@ -71,7 +69,7 @@ class Conversation {
     o.context = f.context;
     o.speculate = f.speculate;
     engine_ = std::make_unique<decode::Engine>(model_, o);
-    sampling_ = sampling();
+    sampling_ = flags_.sampling.params(model_.generation, 0.95);
     clear();
   }
 
@@ -101,20 +99,6 @@ class Conversation {
   }
 
  private:
-  decode::SamplingParams sampling() const {
-    const io::GenerationConfig& g = model_.generation;
-    const bool greedy = g.do_sample.has_value() && !*g.do_sample;
-    decode::SamplingParams s;
-    s.temperature = flags_.temperature.value_or(greedy ? 0.0 : g.temperature.value_or(0.8));
-    s.top_k = flags_.top_k.value_or(g.top_k.value_or(0));
-    s.top_p = flags_.top_p.value_or(g.top_p.value_or(0.95));
-    s.min_p = flags_.min_p.value_or(g.min_p.value_or(0.0));
-    s.repeat_penalty = flags_.repeat_penalty.value_or(g.repetition_penalty.value_or(1.0));
-    s.seed = flags_.seed ? *flags_.seed : (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
-    s.check();
-    return s;
-  }
-
   std::string render() const {
     io::JsonValue list = io::JsonValue::array();
     for (const Message& m : messages_) list.push_back({{"role", m.role}, {"content", m.content}});
@@ -268,13 +252,7 @@ void add_chat(Command root) {
       .required()
       .envname("HOIST_MODEL");
   app.option("--system", f->system, "System prompt");
-  app.add_option("--temperature", f->temperature,
-                 "0: always the likeliest token (default: the model's, else 0.8)");
-  app.add_option("--top-p", f->top_p, "Smallest set of tokens that reaches this probability");
-  app.add_option("--top-k", f->top_k, "Only so many of the likeliest tokens; 0: all");
-  app.add_option("--min-p", f->min_p, "Drop tokens below this share of the likeliest");
-  app.add_option("--repeat-penalty", f->repeat_penalty, "Above 1: tokens already seen are less likely");
-  app.add_option("--seed", f->seed, "The same seed gives the same answers");
+  f->sampling.add_to(app);
   app.option("--context", f->context, "Longest conversation in tokens; 0: the model's own, at most 8192");
   app.option("--max-tokens", f->max_tokens, "Longest answer; 0: what the context leaves");
   app.option("--speculate", f->speculate, "Tokens guessed ahead; answers stay the same")

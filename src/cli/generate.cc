@@ -4,10 +4,10 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <random>
 
 #include "base/error.h"
 #include "cli/options.h"
+#include "cli/sampling_flags.h"
 #include "decode/engine.h"
 #include "decode/text_stream.h"
 #include "hub/store.h"
@@ -20,10 +20,7 @@ namespace {
 struct GenerateOptions {
   std::string model, prompt, prompt_file, trace;
   int64_t count = 200;
-  decode::SamplingParams sampling;
-  std::optional<double> temperature, top_p, min_p, repeat_penalty;
-  std::optional<int64_t> top_k;
-  std::optional<uint64_t> seed;
+  SamplingFlags sampling;
   std::vector<std::string> stop;
   std::vector<int32_t> prompt_ids;
   bool json = false, logits = false, exact = false, ignore_eos = false, no_special = false;
@@ -43,20 +40,6 @@ std::string read_prompt(const GenerateOptions& o) {
   }
   if (f != stdin) std::fclose(f);
   return text;
-}
-
-// Flags win over generation_config.json, which wins over: temperature 0.8, all tokens.
-decode::SamplingParams sampling_of(const GenerateOptions& o, const io::GenerationConfig& g) {
-  decode::SamplingParams s;
-  bool greedy = g.do_sample.has_value() && !*g.do_sample;
-  s.temperature = o.temperature.value_or(greedy ? 0.0 : g.temperature.value_or(0.8));
-  s.top_k = o.top_k.value_or(g.top_k.value_or(0));
-  s.top_p = o.top_p.value_or(g.top_p.value_or(1.0));
-  s.min_p = o.min_p.value_or(g.min_p.value_or(0.0));
-  s.repeat_penalty = o.repeat_penalty.value_or(g.repetition_penalty.value_or(1.0));
-  s.seed = o.seed ? *o.seed : (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
-  s.check();
-  return s;
 }
 
 void run(const GenerateOptions& o) {
@@ -83,7 +66,7 @@ void run(const GenerateOptions& o) {
 
   decode::SequenceRequest request;
   request.prompt = prompt;
-  request.sampling = sampling_of(o, model.generation);
+  request.sampling = o.sampling.params(model.generation, 1.0);
   request.max_tokens = o.count;
   request.ignore_eos = o.ignore_eos;
   std::vector<float> last_logits;
@@ -176,13 +159,7 @@ void add_generate(Command root) {
       .excludes("--prompt")
       .excludes("--prompt-file");
   app.option("-n,--max-tokens", o->count, "Most tokens to generate");
-  app.add_option("--temperature", o->temperature,
-                 "0 always takes the likeliest token (default: generation_config.json, else 0.8)");
-  app.add_option("--top-k", o->top_k, "Draw among the k likeliest tokens; 0: all");
-  app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that reach this probability together");
-  app.add_option("--min-p", o->min_p, "Leave out tokens below this share of the likeliest one");
-  app.add_option("--repeat-penalty", o->repeat_penalty, "Above 1: tokens already seen become less likely");
-  app.add_option("--seed", o->seed, "The same seed draws the same text (default: a fresh one)");
+  o->sampling.add_to(app);
   app.add_option("--stop", o->stop, "End before this text; may be given several times").repeated();
   app.flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
   app.flag("--no-special", o->no_special,
